@@ -11,6 +11,7 @@ use super::file::{At, File};
 use super::problem::{Problems, did_you_mean};
 use super::{ADMIN_DEFAULT, Config, address};
 
+mod backends;
 mod limits;
 mod listen;
 mod node;

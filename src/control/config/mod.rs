@@ -12,6 +12,7 @@ use crate::sip::route::table;
 pub mod address;
 mod check;
 pub mod file;
+pub mod list;
 pub mod problem;
 mod read;
 pub mod secret;
@@ -128,7 +129,7 @@ pub struct ShardLimits {
 
 impl Default for ShardLimits {
     fn default() -> Self {
-        Self { send_queue_max: 4096, receive_buffers: 1024, socket_buffer_bytes: 4 << 20 }
+        Self { send_queue_max: 1024, receive_buffers: 1024, socket_buffer_bytes: 4 << 20 }
     }
 }
 

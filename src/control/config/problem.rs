@@ -43,6 +43,7 @@ pub struct Problems {
     files: Vec<Source>,
     found: Vec<Problem>,
     incomplete: bool,
+    unreadable: Vec<Range<usize>>,
 }
 
 impl Problems {
@@ -50,7 +51,7 @@ impl Problems {
     #[must_use]
     pub fn new(path: &Path, text: &str) -> Self {
         let main = Source { path: path.to_owned(), text: text.to_owned() };
-        Self { files: vec![main], found: Vec::new(), incomplete: false }
+        Self { files: vec![main], found: Vec::new(), incomplete: false, unreadable: Vec::new() }
     }
 
     /// Says that the text could not be read whole, so that what seems to be missing may only be unread:
@@ -59,9 +60,18 @@ impl Problems {
         self.incomplete = true;
     }
 
-    /// Records an error at `span`.
+    /// Records an error at `span`, unless what stands there could not be read at all.
     pub fn error(&mut self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        if self.unreadable.contains(span) {
+            return;
+        }
         self.push(Severity::Error, 0, Some(span.clone()), message.into(), help.into());
+    }
+
+    /// Records that what stands at `span` is of the wrong type: whatever else seems wrong with it follows from that.
+    pub fn unreadable(&mut self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.error(span, message, help);
+        self.unreadable.push(span.clone());
     }
 
     /// Records a warning at `span`.

@@ -27,11 +27,6 @@ pub(super) fn key(text: &str, folder: &Path) -> Result<[u8; 32], Complaint> {
     Ok(derive(&secret))
 }
 
-/// A key by chance, for a node without a key ring. Tokens made with it die with the process.
-pub(super) fn random() -> std::io::Result<[u8; 32]> {
-    random_bytes()
-}
-
 /// Bytes from the kernel's random source.
 pub fn random_bytes<const N: usize>() -> std::io::Result<[u8; N]> {
     use std::io::Read as _;
@@ -93,6 +88,6 @@ mod tests {
 
     #[test]
     fn keys_by_chance_differ() {
-        assert_ne!(random().unwrap(), random().unwrap());
+        assert_ne!(random_bytes::<32>().unwrap(), random_bytes().unwrap());
     }
 }

@@ -1,7 +1,8 @@
 //! One TOML table, read key by key: wrong types and unknown keys are reported with their place.
 //!
 //! Owns: the questions that may be asked of a table. What was never asked for is unknown, and
-//! [`Section::finish`] says so. Knows no key of ours.
+//! [`Section::finish`] says so. A value of the wrong type reads as an empty one, so that it is not missed, too.
+//! Knows no key of ours.
 
 use std::ops::Range;
 
@@ -46,7 +47,7 @@ impl<'a> Section<'a> {
             DeValue::Boolean(boolean) => Some(At { value: *boolean, span }),
             other => {
                 wrong_type(&span, &format!("`{key}`"), "true or false", other, problems);
-                None
+                Some(At { value: false, span })
             }
         }
     }
@@ -143,7 +144,7 @@ impl<'a> Section<'a> {
             }
             other => {
                 wrong_type(&span, &format!("`{key}`"), "a list like [..]", other, problems);
-                None
+                Some(At { value: Vec::new(), span })
             }
         }
     }
@@ -154,7 +155,7 @@ fn string(value: &Spanned<DeValue<'_>>, what: &str, problems: &mut Problems) -> 
         DeValue::String(text) => Some(At { value: text.to_string(), span: value.span() }),
         other => {
             wrong_type(&value.span(), what, "a string in double quotes", other, problems);
-            None
+            Some(At { value: String::new(), span: value.span() })
         }
     }
 }
@@ -165,13 +166,13 @@ fn integer(value: &Spanned<DeValue<'_>>, what: &str, problems: &mut Problems) ->
         DeValue::Integer(digits) => match i64::from_str_radix(digits.as_str(), digits.radix()) {
             Ok(value) => Some(At { value, span }),
             Err(_) => {
-                problems.error(&span, format!("{what} is too large a number"), "write a smaller one");
-                None
+                problems.unreadable(&span, format!("{what} is too large a number"), "write a smaller one");
+                Some(At { value: 0, span })
             }
         },
         other => {
             wrong_type(&span, what, "a whole number without quotes", other, problems);
-            None
+            Some(At { value: 0, span })
         }
     }
 }
@@ -192,5 +193,5 @@ pub(super) fn wrong_type(
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     };
-    problems.error(span, format!("{what} is {found}"), format!("write {wanted}"));
+    problems.unreadable(span, format!("{what} is {found}"), format!("write {wanted}"));
 }

@@ -21,8 +21,8 @@ pub(super) fn check(file: &Limits, problems: &mut Problems) -> (table::Limits, S
     number(at, "message_bytes_max", 1300, bytes_max, &mut core.message_bytes_max);
     let at = &file.transactions_max;
     number(at, "transactions_max", 64, 1 << 24, &mut core.transactions_max);
-    number(&file.send_queue_max, "send_queue_max", 64, 1 << 20, &mut shard.send_queue_max);
-    number(&file.receive_buffers, "receive_buffers", 16, 1 << 15, &mut shard.receive_buffers);
+    number(&file.send_queue_max, "send_queue_max", 1, 1 << 15, &mut shard.send_queue_max);
+    number(&file.receive_buffers, "receive_buffers", 8, 1 << 15, &mut shard.receive_buffers);
     let at = &file.socket_buffer_bytes;
     number(at, "socket_buffer_bytes", 64 << 10, 1 << 30, &mut shard.socket_buffer_bytes);
     if let Some(at) = &file.retry_after_seconds {
