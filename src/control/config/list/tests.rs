@@ -60,7 +60,7 @@ fn flags_say_who_is_usable() {
 fn every_problem_is_told_with_its_place() {
     let long = format!("1 sip:h 0 0 x={}", "y".repeat(1_010));
     let text = format!(
-        "x sip:a\n1\n 1 sip: 0 0\n1 sip:a zero ten\n1 sip:b 0 0 weight=200;rweight=no\n{long}\n1 tel:1\n1 sip:c 0\n"
+        "x sip:a\n1\n 1 sip: 0 0\n1 sip:a zero ten\n1 sip:b 0 0 weight=200;rweight=no\n{long}\n1 tel:+1\n1 sip:c 0\n"
     );
     let list = List::parse(&text);
     let places: Vec<_> =
