@@ -139,5 +139,9 @@ fn source(text: &str) -> Result<SocketAddr, String> {
 fn log_to_stderr(level: Option<tracing::Level>) {
     let from_environment = || std::env::var("RUST_LOG").ok().and_then(|level| level.parse().ok());
     let level = level.or_else(from_environment).unwrap_or(tracing::Level::INFO);
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
 }

@@ -5,7 +5,7 @@
 
 use super::config::{Config, Pool};
 use crate::sip::balance::spec::Spec;
-use crate::sip::balance::{Balance, BackendSet, CompileError, Member};
+use crate::sip::balance::{BackendSet, Balance, CompileError, Member};
 use crate::sip::route::table::{Backend, Parts, Pool as TablePool};
 
 /// Orders the slots of `kamailio:9` and `kamailio:11`: the same on every node.
@@ -26,16 +26,22 @@ pub fn table(config: &Config, shards: u8) -> Result<Parts, String> {
 }
 
 fn pool(pool: &Pool) -> Result<TablePool, String> {
-    let members: Vec<Member<'_>> = pool.backends.iter().map(|backend| Member {
-        identity: backend.uri.as_bytes(),
-        weight: backend.weight,
-        rweight: backend.rweight,
-    }).collect();
+    let members: Vec<Member<'_>> = pool
+        .backends
+        .iter()
+        .map(|backend| Member {
+            identity: backend.uri.as_bytes(),
+            weight: backend.weight,
+            rweight: backend.rweight,
+        })
+        .collect();
     let balance = Balance::compile(&pool.balance, &members, SLOT_SEED)
         .map_err(|error: CompileError| format!("pool \"{}\": {error}", pool.name))?;
     let mut usable = BackendSet::full(members.len());
     for (index, backend) in pool.backends.iter().enumerate() {
-        if !backend.usable && let Ok(index) = u16::try_from(index) {
+        if !backend.usable
+            && let Ok(index) = u16::try_from(index)
+        {
             usable.remove(index);
         }
     }
@@ -43,10 +49,11 @@ fn pool(pool: &Pool) -> Result<TablePool, String> {
         name: pool.name.clone(),
         key: pool.key.clone(),
         balance,
-        backends: pool.backends.iter().map(|backend| Backend {
-            uri: backend.uri.clone(),
-            address: backend.address,
-        }).collect(),
+        backends: pool
+            .backends
+            .iter()
+            .map(|backend| Backend { uri: backend.uri.clone(), address: backend.address })
+            .collect(),
         usable,
         send_from: pool.send_from,
         match_source_ip: pool.match_source_ip,

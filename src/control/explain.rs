@@ -23,9 +23,6 @@ use crate::sip::{Cause, Decision, ListenerId, MESSAGE_BYTES_MAX, Now, Received, 
 mod diff;
 mod fields;
 
-#[cfg(test)]
-mod tests;
-
 /// Candidates that are listed.
 const CANDIDATES_SHOWN_MAX: usize = 10;
 /// Any seed does: what chance decides is said to be chance.
@@ -156,7 +153,12 @@ fn tell(
         }
     }?;
     if let Some(transmit) = outbox.transmit() {
-        writeln!(out, "  next hop     {} by listener {}", transmit.destination, name(transmit.listener))?;
+        writeln!(
+            out,
+            "  next hop     {} by listener {}",
+            transmit.destination,
+            name(transmit.listener)
+        )?;
     }
     match verdict {
         Verdict::Forward => diff::tell(out, received.bytes, outbox.edits(received.bytes)),

@@ -47,7 +47,11 @@ fn write_all(out: &mut String, config: &Config) -> fmt::Result {
     }
     for listener in &config.listeners {
         let (name, address) = (&listener.name, listener.address);
-        writeln!(out, "listener {name}: udp {address}, written as {}:{}", listener.host, listener.port)?;
+        writeln!(
+            out,
+            "listener {name}: udp {address}, written as {}:{}",
+            listener.host, listener.port
+        )?;
     }
     for pool in &config.pools {
         write_pool(out, config, pool)?;
@@ -109,8 +113,10 @@ pub fn key_text(key: &KeySource) -> String {
 pub fn rule_text(config: &Config, rule: &Rule) -> String {
     let mut out = String::new();
     let known = rule.methods.iter().filter(|&&method| method != Method::Other);
-    let methods: Vec<&str> =
-        known.map(|method| method.label()).chain(rule.other_methods.iter().map(String::as_str)).collect();
+    let methods: Vec<&str> = known
+        .map(|method| method.label())
+        .chain(rule.other_methods.iter().map(String::as_str))
+        .collect();
     out.push_str(&if methods.is_empty() { "any request".to_owned() } else { methods.join(" or ") });
     if !rule.listeners.is_empty() {
         let name = |id: &crate::sip::ListenerId| {

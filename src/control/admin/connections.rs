@@ -16,9 +16,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 
 /// Connections that are served at a time.
-pub const CONNECTIONS_MAX: usize = 32;
+pub(super) const CONNECTIONS_MAX: usize = 32;
 /// How long one may last: a scraper simply connects again.
-pub const CONNECTION_TIME_MAX: Duration = Duration::from_secs(15);
+pub(super) const CONNECTION_TIME_MAX: Duration = Duration::from_secs(15);
 
 /// How long to wait after a failed accept (no file descriptors left, for example).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);

@@ -121,7 +121,11 @@ const SHARD_COUNTERS: [ShardCounter; 9] = [
 
 fn messages(w: &mut Writer<'_>, sum: &Counters) -> fmt::Result {
     let name = "sipedge_messages_total";
-    w.family(name, "counter", "Messages by method (of the CSeq for responses) and what became of them.")?;
+    w.family(
+        name,
+        "counter",
+        "Messages by method (of the CSeq for responses) and what became of them.",
+    )?;
     for method in Method::ALL {
         for (verdict, count) in VERDICTS.iter().zip(sum.messages[method.index()]) {
             w.sample(name, &[("method", &method.label()), ("verdict", verdict)], count)?;
@@ -166,7 +170,11 @@ fn padded_counts(counts: &[u64]) -> impl Iterator<Item = u64> {
 /// The classes of our own responses are there from the start, single statuses once they happened.
 fn responses(w: &mut Writer<'_>, sum: &Counters) -> fmt::Result {
     let name = "sipedge_responses_total";
-    w.family(name, "counter", "Responses by class: passed on from a backend or phone, or made by the edge.")?;
+    w.family(
+        name,
+        "counter",
+        "Responses by class: passed on from a backend or phone, or made by the edge.",
+    )?;
     let mut own = [0_u64; 7];
     for (status, count) in sum.own_statuses() {
         own[usize::from(status / 100).min(6)] += count;
@@ -187,13 +195,21 @@ fn responses(w: &mut Writer<'_>, sum: &Counters) -> fmt::Result {
 
 fn latency(w: &mut Writer<'_>, shards: &[Counters]) -> fmt::Result {
     let name = "sipedge_latency_seconds";
-    w.family(name, "histogram", "From the turn that reads a message to the system call that sends it.")?;
+    w.family(
+        name,
+        "histogram",
+        "From the turn that reads a message to the system call that sends it.",
+    )?;
     for (shard, counters) in shards.iter().enumerate() {
         let histogram = &counters.latency_us;
         for bound_us in LATENCY_BUCKETS_US {
             let count = histogram.count_between(0, bound_us);
             let bound = seconds(bound_us);
-            w.sample("sipedge_latency_seconds_bucket", &[("shard", &shard), ("le", &bound)], count)?;
+            w.sample(
+                "sipedge_latency_seconds_bucket",
+                &[("shard", &shard), ("le", &bound)],
+                count,
+            )?;
         }
         let count = histogram.len();
         w.sample("sipedge_latency_seconds_bucket", &[("shard", &shard), ("le", &"+Inf")], count)?;

@@ -58,7 +58,9 @@ pub fn advertised(text: &str) -> Result<(String, Option<u16>), Complaint> {
         Some(IpAddr::V6(ip)) => Ok((format!("[{ip}]"), port)),
         Some(IpAddr::V4(ip)) => Ok((ip.to_string(), port)),
         None if is_host_name(host) => Ok((host.to_ascii_lowercase(), port)),
-        None => Err(Complaint::new(format!("\"{host}\" is neither an address nor a host name"), FORM)),
+        None => {
+            Err(Complaint::new(format!("\"{host}\" is neither an address nor a host name"), FORM))
+        }
     }
 }
 
@@ -68,7 +70,8 @@ pub fn backend(uri: &str) -> Result<SocketAddr, Complaint> {
     let rest = match scheme.as_deref() {
         Some("sip") => &uri[4..],
         Some("sips") => {
-            let message = "a sips backend is reached over TLS, which comes later; this build forwards UDP";
+            let message =
+                "a sips backend is reached over TLS, which comes later; this build forwards UDP";
             return Err(Complaint::new(message, BACKEND_FORM));
         }
         _ => return Err(Complaint::new(format!("\"{uri}\" is no SIP URI"), BACKEND_FORM)),

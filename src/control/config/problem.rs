@@ -61,7 +61,12 @@ impl Problems {
     }
 
     /// Records an error at `span`, unless what stands there could not be read at all.
-    pub fn error(&mut self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+    pub fn error(
+        &mut self,
+        span: &Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         if self.unreadable.contains(span) {
             return;
         }
@@ -69,7 +74,12 @@ impl Problems {
     }
 
     /// Records that what stands at `span` is of the wrong type: whatever else seems wrong with it follows from that.
-    pub fn unreadable(&mut self, span: &Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+    pub fn unreadable(
+        &mut self,
+        span: &Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         self.error(span, message, help);
         self.unreadable.push(span.clone());
     }

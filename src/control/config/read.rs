@@ -16,7 +16,11 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> File {
     for error in &errors {
         problems.set_incomplete();
         let span = error.span().unwrap_or(0..0);
-        problems.error(&span, format!("not TOML: {}", error.message()), syntax_help(error.message()));
+        problems.error(
+            &span,
+            format!("not TOML: {}", error.message()),
+            syntax_help(error.message()),
+        );
     }
     let mut top = Section::new("the file", root.get_ref());
     let file = File {
@@ -58,11 +62,21 @@ fn single<'a, T>(
         }
         DeValue::Array(_) => {
             let message = format!("[[{name}]] stands in two brackets");
-            problems.error(&value.span(), message, format!("there is one such section: write [{name}]"));
+            problems.error(
+                &value.span(),
+                message,
+                format!("there is one such section: write [{name}]"),
+            );
             None
         }
         other => {
-            wrong_type(&value.span(), &format!("`{name}`"), &format!("a section [{name}]"), other, problems);
+            wrong_type(
+                &value.span(),
+                &format!("`{name}`"),
+                &format!("a section [{name}]"),
+                other,
+                problems,
+            );
             None
         }
     }

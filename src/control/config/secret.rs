@@ -20,7 +20,10 @@ pub(super) fn key(text: &str, folder: &Path) -> Result<[u8; 32], Complaint> {
     let secret = read(text, folder)?;
     if secret.len() < SECRET_BYTES_MIN {
         return Err(Complaint::new(
-            format!("the secret has {} bytes; at least {SECRET_BYTES_MIN} are needed", secret.len()),
+            format!(
+                "the secret has {} bytes; at least {SECRET_BYTES_MIN} are needed",
+                secret.len()
+            ),
             "make one with `openssl rand -base64 32`",
         ));
     }

@@ -30,17 +30,29 @@ impl<'a> Section<'a> {
         self.table.get(key)
     }
 
-    pub(super) fn string(&mut self, key: &'static str, problems: &mut Problems) -> Option<At<String>> {
+    pub(super) fn string(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Option<At<String>> {
         let value = self.value(key)?;
         string(value, &format!("`{key}`"), problems)
     }
 
-    pub(super) fn integer(&mut self, key: &'static str, problems: &mut Problems) -> Option<At<i64>> {
+    pub(super) fn integer(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Option<At<i64>> {
         let value = self.value(key)?;
         integer(value, &format!("`{key}`"), problems)
     }
 
-    pub(super) fn boolean(&mut self, key: &'static str, problems: &mut Problems) -> Option<At<bool>> {
+    pub(super) fn boolean(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Option<At<bool>> {
         let value = self.value(key)?;
         let span = value.span();
         match value.get_ref() {
@@ -53,7 +65,11 @@ impl<'a> Section<'a> {
     }
 
     /// A word or a number.
-    pub(super) fn count(&mut self, key: &'static str, problems: &mut Problems) -> Option<At<Count>> {
+    pub(super) fn count(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Option<At<Count>> {
         let value = self.value(key)?;
         let span = value.span();
         if let DeValue::String(word) = value.get_ref() {
@@ -166,7 +182,11 @@ fn integer(value: &Spanned<DeValue<'_>>, what: &str, problems: &mut Problems) ->
         DeValue::Integer(digits) => match i64::from_str_radix(digits.as_str(), digits.radix()) {
             Ok(value) => Some(At { value, span }),
             Err(_) => {
-                problems.unreadable(&span, format!("{what} is too large a number"), "write a smaller one");
+                problems.unreadable(
+                    &span,
+                    format!("{what} is too large a number"),
+                    "write a smaller one",
+                );
                 Some(At { value: 0, span })
             }
         },

@@ -114,7 +114,10 @@ pub(super) fn with_crlf(raw: &[u8]) -> (Vec<u8>, Option<&'static str>) {
     }
     if end_of_fields.is_none() {
         bytes.extend_from_slice(if fields.ends_with(b"\n") { b"\r\n" } else { b"\r\n\r\n" });
-        return (bytes, Some("lines end in LF and no empty line ends the fields: both added as on the wire"));
+        return (
+            bytes,
+            Some("lines end in LF and no empty line ends the fields: both added as on the wire"),
+        );
     }
     bytes.extend_from_slice(body);
     (bytes, Some("lines end in LF: read as CRLF, as on the wire; the body is as it is"))
@@ -148,13 +151,17 @@ mod tests {
     #[test]
     fn lines_taken_out_and_edits_apart() {
         check(THREE, &[(5, 5, "")], "  @5\n  - two\n");
-        check(THREE, &[(0, 3, "1"), (10, 5, "3")], "  @0\n  - one\n  + 1\n  @10\n  - three\n  + 3\n");
+        check(
+            THREE,
+            &[(0, 3, "1"), (10, 5, "3")],
+            "  @0\n  - one\n  + 1\n  @10\n  - three\n  + 3\n",
+        );
         check(THREE, &[], "  none\n");
     }
 
     #[test]
     fn a_line_put_in_before_a_changed_line() {
-        check(THREE, &[(5, 0, "new\r\n"), (8, 0, "!")], "  @5\n  + new\n  @5\n  - two\n  + two!\n");
+        check(THREE, &[(5, 0, "new\r\n"), (8, 0, "!")], "  @5\n  - two\n  + new\n  + two!\n");
     }
 
     #[test]

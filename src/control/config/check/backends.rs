@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::super::address::Complaint;
 use super::super::file::{At, Backend as FileBackend, Pool as FilePool};
 use super::super::list::{self, List};
 use super::super::problem::{Problems, Severity};
 use super::super::{Backend, address};
-use super::super::address::Complaint;
 use super::pool::{Found, Place};
 use super::{accept, within};
 use crate::sip::balance::Spec;
@@ -43,7 +43,8 @@ pub(super) fn check(
         }
         (empty, None) => {
             let place = empty.as_ref().map_or(&section.span, |empty| &empty.span);
-            let help = "write backends = [{ uri = \"sip:10.0.0.1:5060\" }], or list = \"dispatcher.list\"";
+            let help =
+                "write backends = [{ uri = \"sip:10.0.0.1:5060\" }], or list = \"dispatcher.list\"";
             problems.missing(place, "this pool has no backends", help);
             Vec::new()
         }
@@ -118,7 +119,8 @@ fn listed(
     }
     if list.set(number).is_empty() {
         let message = format!("{} has no destination in set {number}", path.display());
-        let sets: BTreeSet<String> = list.entries().iter().map(|entry| entry.set.to_string()).collect();
+        let sets: BTreeSet<String> =
+            list.entries().iter().map(|entry| entry.set.to_string()).collect();
         let sets: Vec<String> = sets.into_iter().collect();
         problems.missing(&at.span, message, format!("sets in it: {}", sets.join(", ")));
     }

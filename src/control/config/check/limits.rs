@@ -40,7 +40,8 @@ fn power_of_two(at: &Option<At<i64>>, name: &str, value: usize, problems: &mut P
     if let Some(at) = at
         && !value.is_power_of_two()
     {
-        let help = format!("write {} or {}", value.next_power_of_two() / 2, value.next_power_of_two());
+        let help =
+            format!("write {} or {}", value.next_power_of_two() / 2, value.next_power_of_two());
         problems.error(&at.span, format!("{name} must be a power of two"), help);
     }
 }

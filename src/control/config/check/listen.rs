@@ -23,7 +23,8 @@ pub(super) fn check(sections: &[Listen], problems: &mut Problems) -> Vec<Option<
     let mut addresses = HashMap::new();
     let mut listeners = Vec::new();
     for section in sections {
-        let name = unique_name(section.name.as_ref(), &section.span, "listener", &mut names, problems);
+        let name =
+            unique_name(section.name.as_ref(), &section.span, "listener", &mut names, problems);
         let listener = one(section, name, problems);
         if let (Some(listener), Some(at)) = (&listener, &section.address)
             && let Some(other) = addresses.insert(listener.address, listener.name.clone())
@@ -51,7 +52,8 @@ fn one(section: &Listen, name: Option<String>, problems: &mut Problems) -> Optio
     let (host, port) = match advertise {
         Some((host, port)) => (host, port.unwrap_or(address.port())),
         None if address.ip().is_unspecified() => {
-            let message = format!("{} is every address, and none that others could answer to", address.ip());
+            let message =
+                format!("{} is every address, and none that others could answer to", address.ip());
             let help = "add advertise = \"192.0.2.1:5060\", or listen on one address";
             problems.missing(&at.span, message, help);
             return None;

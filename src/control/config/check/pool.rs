@@ -143,11 +143,17 @@ fn balance(at: &At<String>, problems: &mut Problems) -> Option<Spec> {
     None
 }
 
-/// Warns of a `key` that the balance does not look at.
+/// A `key` that the balance does not look at, or cannot.
 fn key_is_used(section: &FilePool, balance: Option<Spec>, problems: &mut Problems) {
     let (Some(at), Some(balance)) = (&section.key, balance) else { return };
-    let uses_key =
-        matches!(balance, Spec::Rendezvous | Spec::Kamailio { algorithm: 7, .. });
+    let uses_key = matches!(balance, Spec::Rendezvous | Spec::Kamailio { algorithm: 7, .. });
+    if let Spec::Kamailio { algorithm: 7, .. } = balance
+        && !(at.value == "call-id" || at.value.starts_with("header:"))
+    {
+        let message =
+            format!("balance = \"{balance}\" hashes a header field, not \"{}\"", at.value);
+        problems.error(&at.span, message, "write key = \"header:NAME\" or \"call-id\"");
+    }
     if !uses_key {
         let message = format!("balance = \"{balance}\" does not look at `key`");
         problems.warning(&at.span, message, "leave `key` out, or write balance = \"rendezvous\"");
@@ -170,7 +176,11 @@ fn reachable(
 ) {
     if found.len() > BACKENDS_MAX {
         let help = "split the pool";
-        found[BACKENDS_MAX].place.error(problems, format!("more than {BACKENDS_MAX} backends"), help);
+        found[BACKENDS_MAX].place.error(
+            problems,
+            format!("more than {BACKENDS_MAX} backends"),
+            help,
+        );
     }
     let mut seen: HashMap<SocketAddr, &str> = HashMap::new();
     let send_from = send_from.and_then(|id| listeners.get(usize::from(id.0))?.as_ref());

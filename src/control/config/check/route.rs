@@ -2,7 +2,7 @@
 
 use super::super::address::{is_host_name, literal};
 use super::super::file::{At, File, Route};
-use super::super::problem::Problems;
+use super::super::problem::{Problems, Severity};
 use super::{find_name, within};
 use crate::sip::ListenerId;
 use crate::sip::message::Method;
@@ -13,18 +13,26 @@ const RULES_MAX: usize = u16::MAX as usize;
 pub(super) fn check(file: &File, problems: &mut Problems) -> Vec<Rule> {
     if file.route.is_empty() {
         let help = "add [[route]] with pool = \"NAME\"";
-        problems.missing_in_file("there is no route: every request would be answered with 404", help);
+        problems
+            .missing_in_file("there is no route: every request would be answered with 404", help);
     }
     if let Some(extra) = file.route.get(RULES_MAX) {
         problems.error(&extra.span, format!("more than {RULES_MAX} routes"), "use fewer");
     }
-    let mut rules: Vec<Rule> = Vec::new();
+    let mut rules: Vec<Option<Rule>> = Vec::new();
     for section in &file.route {
-        let Some(action) = action(section, file, problems) else { continue };
-        let rule = rule(section, action, file, problems);
-        if let Some(earlier) = rules.iter().position(|earlier| covers(earlier, &rule)) {
-            let message = format!("this route never matches: route {} takes all of it", earlier + 1);
-            problems.warning(&section.span, message, "move it up, or remove it: the first match wins");
+        let errors = problems.count(Severity::Error);
+        let action = action(section, file, problems);
+        let rule = action.map(|action| rule(section, action, file, problems));
+        // What a broken condition would match is not known.
+        let rule = rule.filter(|_| problems.count(Severity::Error) == errors);
+        let covering =
+            |rule| rules.iter().position(|r| r.as_ref().is_some_and(|r| covers(r, rule)));
+        if let Some(earlier) = rule.as_ref().and_then(covering) {
+            let message =
+                format!("this route never matches: route {} takes all of it", earlier + 1);
+            let help = "move it up, or remove it: the first match wins";
+            problems.warning(&section.span, message, help);
         }
         rules.push(rule);
     }
@@ -36,7 +44,7 @@ pub(super) fn check(file: &File, problems: &mut Problems) -> Vec<Rule> {
             problems.warning(&name.span, message, "add [[route]] with pool = .., or remove it");
         }
     }
-    rules
+    rules.into_iter().flatten().collect()
 }
 
 fn action(section: &Route, file: &File, problems: &mut Problems) -> Option<Action> {
@@ -45,7 +53,11 @@ fn action(section: &Route, file: &File, problems: &mut Problems) -> Option<Actio
     if let Some(drop) = &section.drop
         && !drop.value
     {
-        problems.error(&drop.span, "drop = false says nothing", "leave it out, or write drop = true");
+        problems.error(
+            &drop.span,
+            "drop = false says nothing",
+            "leave it out, or write drop = true",
+        );
         return None;
     }
     match (&section.pool, &section.reply, drop) {
