@@ -10,4 +10,8 @@
 //! 7. `control` builds the `sip::route::table::Table`, hands it over by mailbox, and reads counters.
 #![deny(unsafe_op_in_unsafe_fn)]
 
+#[cfg(feature = "linux")]
+pub mod bpf;
+#[cfg(feature = "linux")]
+pub mod datapath;
 pub mod sip;

@@ -9,7 +9,9 @@
 use std::net::SocketAddr;
 
 pub mod balance;
+pub mod core;
 pub mod message;
+pub mod outbox;
 pub mod route;
 pub mod steer;
 

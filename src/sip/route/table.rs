@@ -161,3 +161,20 @@ pub struct Parts {
     /// Further host names (lower case) that mean this edge in Request-URI and Route.
     pub aliases: Vec<String>,
 }
+
+/// The compiled table (stub).
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    /// Listeners.
+    pub listeners: Vec<Listener>,
+    /// Pools.
+    pub pools: Vec<Pool>,
+}
+
+impl Table {
+    /// Compiles.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self { listeners: parts.listeners, pools: parts.pools }
+    }
+}
