@@ -18,7 +18,9 @@ use crate::sip::message::{Index, Message};
 use crate::sip::outbox::Outbox;
 use crate::sip::response::phrase;
 use crate::sip::route::table::{Action, Pool, Table};
-use crate::sip::{Cause, Decision, ListenerId, MESSAGE_BYTES_MAX, Now, Received, Verdict};
+use crate::sip::{
+    BackendRef, Cause, Decision, ListenerId, MESSAGE_BYTES_MAX, Now, Received, Verdict,
+};
 
 mod diff;
 mod fields;
@@ -108,6 +110,12 @@ fn tell(
     if let Some(note) = note {
         writeln!(out, "note: {note}")?;
     }
+    if config.node.keys_by_chance {
+        writeln!(
+            out,
+            "note: no keys are configured: branches and tokens are not those of a running node"
+        )?;
+    }
     let mut index = Index::default();
     let error = index.fill(received.bytes).err();
     let message = Message { bytes: received.bytes, index: &index };
@@ -124,9 +132,7 @@ fn tell(
     writeln!(out, "\ndecision")?;
     match table.backend_at(received.source) {
         Some(origin) => {
-            let pool = &table.pools[usize::from(origin.pool)];
-            let uri = &pool.backends[usize::from(origin.backend)].uri;
-            writeln!(out, "  sender       backend {uri} of pool {}", pool.name)?;
+            writeln!(out, "  sender       backend {}", backend_text(table, origin))?;
         }
         None => writeln!(out, "  sender       not a backend")?,
     }
@@ -143,6 +149,11 @@ fn tell(
         writeln!(out, "  rule         none was asked or none matched")?;
     }
     writeln!(out, "  found by     {}", cause_text(decision.cause))?;
+    if let Some(backend) = decision.backend
+        && decision.cause != Cause::Via
+    {
+        writeln!(out, "  backend      {}", backend_text(table, backend))?;
+    }
     match verdict {
         Verdict::Absorb => writeln!(out, "  verdict      absorb: it ends here, nothing is sent"),
         Verdict::Drop(reason) => writeln!(out, "  verdict      drop: {}", reason.label()),
@@ -196,6 +207,15 @@ fn tell_pool(
         writeln!(out, "    and {} more", candidates.len() - CANDIDATES_SHOWN_MAX)?;
     }
     Ok(())
+}
+
+fn backend_text(table: &Table, place: BackendRef) -> String {
+    let pool = table.pools.get(usize::from(place.pool));
+    let backend = pool.and_then(|pool| pool.backends.get(usize::from(place.backend)));
+    match (pool, backend) {
+        (Some(pool), Some(backend)) => format!("{} of pool {}", backend.uri, pool.name),
+        _ => "none of this table".to_owned(),
+    }
 }
 
 fn cause_text(cause: Cause) -> &'static str {

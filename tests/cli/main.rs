@@ -5,6 +5,7 @@
 
 mod check;
 mod explain;
+mod run;
 mod usage;
 
 use std::ffi::OsStr;

@@ -5,9 +5,21 @@
 
 use std::fmt::{self, Display, Write};
 
+use crate::datapath::Snapshot;
 use crate::datapath::counters::{Counters, VERDICTS};
 use crate::sip::DropReason;
 use crate::sip::message::Method;
+
+/// The names of what is counted, in the order of the table.
+#[derive(Debug, Clone, Default)]
+pub struct Labels {
+    /// The name of the node.
+    pub node: String,
+    /// The names of the listeners.
+    pub listeners: Vec<String>,
+    /// The pools.
+    pub pools: Vec<PoolLabels>,
+}
 
 /// What the metrics say of a pool.
 #[derive(Debug, Clone)]
@@ -24,43 +36,39 @@ const LATENCY_BUCKETS_US: [u64; 16] = [
     500_000, 1_000_000,
 ];
 
-/// The whole page, from one set of counters for each shard.
+/// The whole page.
 #[must_use]
-pub fn page(node: &str, pools: &[PoolLabels], draining: bool, shards: &[Counters]) -> String {
-    let mut sum = Counters::new();
-    for shard in shards {
-        sum.add(shard);
-    }
+pub fn page(labels: &Labels, draining: bool, snapshot: &Snapshot) -> String {
     let mut out = String::with_capacity(32 << 10);
-    write_all(&mut Writer { out: &mut out }, node, pools, draining, shards, &sum)
+    write_all(&mut Writer { out: &mut out }, labels, draining, snapshot)
         .expect("writing to a string cannot fail");
     out
 }
 
 fn write_all(
     w: &mut Writer<'_>,
-    node: &str,
-    pools: &[PoolLabels],
+    labels: &Labels,
     draining: bool,
-    shards: &[Counters],
-    sum: &Counters,
+    snapshot: &Snapshot,
 ) -> fmt::Result {
+    let (shards, sum) = (&snapshot.shards, snapshot.merged());
     w.family("sipedge_build_info", "gauge", "What runs; always 1.")?;
     let version = env!("CARGO_PKG_VERSION");
-    w.sample("sipedge_build_info", &[("node", &node), ("version", &version)], 1)?;
+    w.sample("sipedge_build_info", &[("node", &labels.node), ("version", &version)], 1)?;
     w.family("sipedge_shards", "gauge", "Shards that run.")?;
     w.sample("sipedge_shards", &[], shards.len())?;
     w.family("sipedge_draining", "gauge", "1 while the node ends its work.")?;
     w.sample("sipedge_draining", &[], u8::from(draining))?;
-    messages(w, sum)?;
-    backends(w, pools, sum)?;
-    responses(w, sum)?;
+    messages(w, &sum)?;
+    backends(w, &labels.pools, &sum)?;
+    responses(w, &sum)?;
     for shard in SHARD_COUNTERS {
         w.family(shard.name, "counter", shard.help)?;
         for (index, counters) in shards.iter().enumerate() {
             w.sample(shard.name, &[("shard", &index)], (shard.read)(counters))?;
         }
     }
+    steering(w, &labels.listeners, snapshot)?;
     latency(w, shards)
 }
 
@@ -193,7 +201,26 @@ fn responses(w: &mut Writer<'_>, sum: &Counters) -> fmt::Result {
     Ok(())
 }
 
-fn latency(w: &mut Writer<'_>, shards: &[Counters]) -> fmt::Result {
+/// What the steering program went by; nothing where the kernel's own hash steers.
+fn steering(w: &mut Writer<'_>, listeners: &[String], snapshot: &Snapshot) -> fmt::Result {
+    let name = "sipedge_steered_total";
+    w.family(name, "counter", "Datagrams that the eBPF program steered, by what it went by.")?;
+    for (listener, picks) in listeners.iter().zip(&snapshot.picks) {
+        let Some(picks) = picks else { continue };
+        let by = [
+            ("mark", picks.mark),
+            ("call_id", picks.call_id),
+            ("none", picks.none),
+            ("refused", picks.refused),
+        ];
+        for (by, count) in by {
+            w.sample(name, &[("listener", listener), ("by", &by)], count)?;
+        }
+    }
+    Ok(())
+}
+
+fn latency(w: &mut Writer<'_>, shards: &[Box<Counters>]) -> fmt::Result {
     let name = "sipedge_latency_seconds";
     w.family(
         name,
@@ -260,15 +287,22 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bpf::Picks;
 
-    fn pools() -> Vec<PoolLabels> {
+    fn labels() -> Labels {
         let backends = vec![("sip:10.0.0.1".to_owned(), true), ("sip:10.0.0.2".to_owned(), false)];
-        vec![PoolLabels { name: "servers".to_owned(), backends }]
+        let pools = vec![PoolLabels { name: "servers".to_owned(), backends }];
+        Labels { node: "edge \"a\"".to_owned(), listeners: vec!["public".to_owned()], pools }
+    }
+
+    fn snapshot(shards: Vec<Counters>) -> Snapshot {
+        let picks = Picks { mark: 1, call_id: 2, none: 3, refused: 4 };
+        Snapshot { shards: shards.into_iter().map(Box::new).collect(), picks: vec![Some(picks)] }
     }
 
     #[test]
     fn every_reason_and_backend_stands_there_before_anything_happens() {
-        let page = page("edge \"a\"", &pools(), false, &[Counters::new(), Counters::new()]);
+        let page = page(&labels(), false, &snapshot(vec![Counters::new(), Counters::new()]));
         for reason in DropReason::ALL {
             let line = format!("sipedge_dropped_total{{reason=\"{}\"}} 0\n", reason.label());
             assert!(page.contains(&line), "{line}");
@@ -280,6 +314,7 @@ mod tests {
             "sipedge_backends{pool=\"servers\",state=\"out\"} 1\n",
             "sipedge_responses_total{class=\"5xx\",origin=\"edge\"} 0\n",
             "sipedge_hops_total{shard=\"1\"} 0\n",
+            "sipedge_steered_total{listener=\"public\",by=\"call_id\"} 2\n",
             "sipedge_latency_seconds_bucket{shard=\"1\",le=\"+Inf\"} 0\n",
         ] {
             assert!(page.contains(line), "{line} not in {page}");
@@ -288,7 +323,7 @@ mod tests {
 
     #[test]
     fn every_sample_follows_the_head_of_its_family_and_families_stand_once() {
-        let page = page("a", &pools(), false, &[Counters::new()]);
+        let page = page(&labels(), false, &snapshot(vec![Counters::new()]));
         let mut family = "";
         let mut seen = std::collections::HashSet::new();
         for line in page.lines() {
@@ -308,7 +343,7 @@ mod tests {
         for latency_us in [9, 15, 15, 700, 5_000_000] {
             counters.latency_us.record(latency_us).unwrap();
         }
-        let page = page("a", &[], false, &[counters]);
+        let page = page(&labels(), false, &snapshot(vec![counters]));
         let bucket = |le: &str| {
             let start = format!("sipedge_latency_seconds_bucket{{shard=\"0\",le=\"{le}\"}} ");
             page.lines().find_map(|line| line.strip_prefix(&start)).unwrap().to_owned()

@@ -16,19 +16,17 @@ use axum::routing::get;
 mod connections;
 pub mod metrics;
 
-use crate::datapath::counters::Counters;
+use crate::datapath;
 use connections::{Bounded, CONNECTION_TIME_MAX, CONNECTIONS_MAX};
-use metrics::PoolLabels;
+use metrics::Labels;
 
-/// Gives one set of counters for each shard; an error when the shards do not answer in time.
-pub type Snapshot = Box<dyn Fn() -> Result<Vec<Counters>, String> + Send + Sync>;
+/// Asks the shards for their counters; an error when they do not answer in time.
+pub type Snapshot = Box<dyn Fn() -> Result<datapath::Snapshot, String> + Send + Sync>;
 
 /// What the page is made of.
 pub struct Page {
-    /// The name of the node.
-    pub node: String,
-    /// Names of pools and backends.
-    pub pools: Vec<PoolLabels>,
+    /// The names of what is counted.
+    pub labels: Labels,
     /// The node ends its work: `/healthz` says 503.
     pub draining: AtomicBool,
     /// Where the counters come from.
@@ -80,9 +78,9 @@ async fn healthz(State(page): State<Arc<Page>>) -> Response {
 async fn show_metrics(State(page): State<Arc<Page>>) -> Response {
     // The shards answer within a turn; until then this thread must go on serving /healthz.
     let made = tokio::task::spawn_blocking(move || {
-        let counters = (page.snapshot)()?;
+        let snapshot = (page.snapshot)()?;
         let draining = page.draining.load(Ordering::Relaxed);
-        Ok::<_, String>(metrics::page(&page.node, &page.pools, draining, &counters))
+        Ok::<_, String>(metrics::page(&page.labels, draining, &snapshot))
     });
     match made.await {
         Ok(Ok(text)) => {

@@ -7,8 +7,12 @@ use std::time::Duration;
 use super::*;
 
 fn page(snapshot: Snapshot) -> Arc<Page> {
-    let node = "test".to_owned();
-    Arc::new(Page { node, pools: Vec::new(), draining: AtomicBool::new(false), snapshot })
+    let labels = Labels::default();
+    Arc::new(Page { labels, draining: AtomicBool::new(false), snapshot })
+}
+
+fn nothing() -> datapath::Snapshot {
+    datapath::Snapshot { shards: Vec::new(), picks: Vec::new() }
 }
 
 fn request(address: SocketAddr, path: &str) -> String {
@@ -26,7 +30,7 @@ fn any_port() -> SocketAddr {
 
 #[test]
 fn health_follows_the_drain() {
-    let page = page(Box::new(|| Ok(vec![Counters::new()])));
+    let page = page(Box::new(|| Ok(nothing())));
     let address = start(any_port(), Arc::clone(&page)).unwrap();
     assert!(request(address, "/healthz").starts_with("HTTP/1.1 200"));
     page.draining.store(true, Ordering::Relaxed);
@@ -47,7 +51,7 @@ fn shards_that_do_not_answer_are_said() {
 #[test]
 fn an_address_in_use_says_what_to_do() {
     let taken = TcpListener::bind(any_port()).unwrap();
-    let page = page(Box::new(|| Ok(Vec::new())));
+    let page = page(Box::new(|| Ok(nothing())));
     let error = start(taken.local_addr().unwrap(), page).unwrap_err();
     assert!(error.contains("[admin] listen"), "{error}");
 }
@@ -55,7 +59,7 @@ fn an_address_in_use_says_what_to_do() {
 #[test]
 fn a_connection_that_says_nothing_is_ended_and_its_place_is_free_again() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let page = page(Box::new(|| Ok(Vec::new())));
+    let page = page(Box::new(|| Ok(nothing())));
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         runtime.block_on(async {

@@ -118,7 +118,6 @@ fn all_problems_are_found_at_once() {
         &[
             "2:1 unknown key `shard` in [node]",
             "5:11 a tcp listener comes later; this build forwards UDP",
-            "7:8 warning: no route sends anything to the pool \"p\"",
             "8:11 no balance is called \"roundrobin\"",
             "9:21 port 0 is no port",
             "11:8 no pool is called \"q\"",
@@ -265,7 +264,7 @@ fn routes_and_their_conditions() {
     );
     check(&when("listen = \"pubic\""), &["9:19 no listener is called \"pubic\""]);
     check(&when("domain = \"sip:example.com\""), &["9:19 \"sip:example.com\" is no host"]);
-    check(&when("domain = []"), &["9:17 the condition `domain` is an empty list"]);
+    check(&when("domain = []"), &["9:19 the condition `domain` is an empty list"]);
     let rule = good(&when(
         "method = [\"INVITE\", \"DANCE\"], listen = \"public\", domain = \"A.Example\"",
     ));

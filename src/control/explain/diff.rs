@@ -41,7 +41,7 @@ pub(super) fn tell<'a>(
 /// Our own answer, whole.
 pub(super) fn tell_answer(out: &mut String, answer: &[u8]) -> fmt::Result {
     writeln!(out, "\nanswer")?;
-    for line in split(answer) {
+    for line in split(answer).into_iter().filter(|line| *line != b"\r\n") {
         writeln!(out, "  + {}", text(line))?;
     }
     Ok(())

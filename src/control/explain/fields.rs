@@ -22,7 +22,10 @@ pub(super) fn tell(
 ) -> fmt::Result {
     writeln!(out, "\nfields")?;
     if let Some(error) = error {
-        writeln!(out, "  broken       {error:?}")?;
+        writeln!(out, "  broken       {}", error_text(error))?;
+    }
+    if error == Some(ParseError::NotSip) {
+        return Ok(());
     }
     match message.start_line() {
         StartLine::Request { method, uri, .. } => {
@@ -42,6 +45,17 @@ pub(super) fn tell(
         writeln!(out, "  body         {body} bytes")?;
     }
     Ok(())
+}
+
+fn error_text(error: ParseError) -> &'static str {
+    match error {
+        ParseError::NotSip => "the first line is neither a request line nor a status line",
+        ParseError::BadStatusLine(_) => "the status line",
+        ParseError::BadRequestLine(_) => "the request line",
+        ParseError::BadField(_) => "a line among the fields that is none",
+        ParseError::TooManyFields => "more fields than are read",
+        ParseError::NoEndOfFields => "no empty line ends the fields",
+    }
 }
 
 /// In the order of RFC 3261 20: what decides first.

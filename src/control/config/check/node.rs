@@ -72,6 +72,9 @@ fn cores(file: &FileNode, shards: Option<u8>, problems: &mut Problems) -> Vec<us
         }
         cores.push(core);
     }
+    if let Some(extra) = list.value.get(SHARDS_MAX) {
+        problems.error(&extra.span, format!("more than {SHARDS_MAX} cores"), "name fewer");
+    }
     if let Some(shards) = shards
         && cores.len() == list.value.len()
         && cores.len() != usize::from(shards)

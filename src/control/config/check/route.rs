@@ -19,6 +19,7 @@ pub(super) fn check(file: &File, problems: &mut Problems) -> Vec<Rule> {
     if let Some(extra) = file.route.get(RULES_MAX) {
         problems.error(&extra.span, format!("more than {RULES_MAX} routes"), "use fewer");
     }
+    let errors_before = problems.count(Severity::Error);
     let mut rules: Vec<Option<Rule>> = Vec::new();
     for section in &file.route {
         let errors = problems.count(Severity::Error);
@@ -36,15 +37,21 @@ pub(super) fn check(file: &File, problems: &mut Problems) -> Vec<Rule> {
         }
         rules.push(rule);
     }
-    for pool in &file.pool {
-        let Some(name) = &pool.name else { continue };
+    // A route with an error may have meant any pool.
+    if !file.route.is_empty() && problems.count(Severity::Error) == errors_before {
+        unused_pools(file, problems);
+    }
+    rules.into_iter().flatten().collect()
+}
+
+fn unused_pools(file: &File, problems: &mut Problems) {
+    for name in file.pool.iter().filter_map(|pool| pool.name.as_ref()) {
         let used = |route: &Route| route.pool.as_ref().is_some_and(|pool| pool.value == name.value);
-        if !file.route.is_empty() && !file.route.iter().any(used) {
+        if !file.route.iter().any(used) {
             let message = format!("no route sends anything to the pool \"{}\"", name.value);
             problems.warning(&name.span, message, "add [[route]] with pool = .., or remove it");
         }
     }
-    rules.into_iter().flatten().collect()
 }
 
 fn action(section: &Route, file: &File, problems: &mut Problems) -> Option<Action> {
