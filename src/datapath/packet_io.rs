@@ -81,3 +81,6 @@ impl PacketIo {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,9 @@ impl BufferRing {
         let mut ring = Self { entries, buffers, count, tail: 0 };
         // SAFETY: the entries are page aligned, zeroed, hold `count` entries, and live until the owner has
         // cancelled all receives and closed the ring (see `Uring`'s drop).
-        unsafe { submitter.register_buf_ring_with_flags(ring.entries.base() as u64, count, GROUP, 0)? };
+        unsafe {
+            submitter.register_buf_ring_with_flags(ring.entries.base() as u64, count, GROUP, 0)?
+        };
         for buffer in 0..count {
             ring.recycle(buffer);
         }
