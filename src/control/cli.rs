@@ -3,6 +3,7 @@
 //! Owns: what can be asked of the program. Each command's work is elsewhere.
 //! Exit codes: 0 fine, 1 failed, 2 wrong usage or configuration.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use clap::{Parser, Subcommand};
 
 use super::config::problem::{Problems, Severity};
 use super::config::{self, Config};
-use super::{explain, run, summary};
+use super::{compile, explain, run, summary};
 
 /// Wrong usage or configuration.
 pub const EXIT_USAGE: u8 = 2;
@@ -85,6 +86,11 @@ pub fn main() -> ExitCode {
             })
         }
         Command::Check(arguments) => with_config(&arguments.config, |config, problems| {
+            // What only shows when the table is made must not wait for `run`.
+            if let Err(message) = compile::table(&config, config.node.shards.unwrap_or(1)) {
+                eprintln!("error: {message}");
+                return EXIT_USAGE.into();
+            }
             if !problems.sorted().is_empty() {
                 eprintln!("{problems}");
             }
@@ -142,6 +148,7 @@ fn log_to_stderr(level: Option<tracing::Level>) {
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
 }
