@@ -9,6 +9,7 @@
 use std::net::SocketAddr;
 
 pub mod balance;
+pub mod framing;
 pub mod message;
 pub mod route;
 pub mod steer;
