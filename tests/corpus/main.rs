@@ -89,7 +89,7 @@ fn handle(core: &mut Core, outbox: &mut Outbox, bytes: &[u8]) -> Outcome {
         let len =
             outbox.write_to(bytes, &mut out).expect("a verdict to send comes with bytes that fit");
         out.truncate(len);
-        (out, outbox.transmit().destination)
+        (out, outbox.transmit().expect("a verdict to send comes with a next hop").destination)
     };
     match core.handle(Now(1_000_000), &received, outbox) {
         Verdict::Absorb => Outcome::Absorb,

@@ -254,15 +254,19 @@ fn parameter(parts: &[&[u8]], wanted: &str) -> Option<Option<String>> {
     })
 }
 
-/// The host of sent-by without brackets, and its port.
-fn sent_by(part: &[u8]) -> (String, u16) {
+/// The host of sent-by without brackets, and its port: none when there is no such port.
+fn sent_by(part: &[u8]) -> (String, Option<u16>) {
     let text = String::from_utf8_lossy(part);
     let last = text.split_whitespace().last().unwrap_or_default();
     let (host, port) = match last.strip_prefix('[') {
         Some(rest) => rest.split_once(']').unwrap_or((rest, "")),
         None => last.split_once(':').unwrap_or((last, "")),
     };
-    (host.to_owned(), port.trim_start_matches(':').parse().unwrap_or(5060))
+    let port = match port.trim_start_matches(':') {
+        "" => Some(5060),
+        digits => digits.parse().ok().filter(|&port| port != 0),
+    };
+    (host.to_owned(), port)
 }
 
 /// The top Via kept everything but `received` and `rport`, and those say where it came from (RFC 3261 18.2.1, RFC 3581).
@@ -339,7 +343,7 @@ pub(crate) fn answered(
     }
     let (parts, _) = via_parts(input.first("via").ok_or("no Via came in")?);
     let asks_for_rport = parameter(&parts, "rport").is_some();
-    let port = if asks_for_rport { source.port() } else { sent_by(parts[0]).1 };
+    let port = sent_by(parts[0]).1.filter(|_| !asks_for_rport).unwrap_or_else(|| source.port());
     // RFC 3261 18.2.2: never anywhere else than to where the request came from.
     let wanted = SocketAddr::new(source.ip(), port);
     if destination == wanted { Ok(()) } else { Err(format!("goes to {destination}, not {wanted}")) }

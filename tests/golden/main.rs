@@ -104,7 +104,7 @@ fn outcome(core: &mut Core, outbox: &mut Outbox, step: &Step, input: &[u8]) -> (
     let mut out = vec![0; MESSAGE_BYTES_MAX];
     let len = outbox.write_to(input, &mut out).expect("the edited message fits");
     out.truncate(len);
-    let transmit = outbox.transmit();
+    let transmit = outbox.transmit().expect("a verdict to send comes with a next hop");
     let from = LISTENERS[usize::from(transmit.listener.0)].0;
     (format!("{verdict} {from} {}", transmit.destination), out)
 }
