@@ -9,7 +9,7 @@ if ! cargo deny --version >/dev/null 2>&1; then
   exit 0
 fi
 cargo deny --locked check bans licenses sources
-if ! cargo deny fetch db; then
+if ! timeout 60 cargo deny fetch db; then
   echo "deny: advisories NOT RUN, their database could not be fetched"
   exit 0
 fi
