@@ -42,7 +42,7 @@ check_cargo() {
   fi
 }
 
-installed() { dpkg -s "$1" 2>/dev/null | grep -q '^Status: .* installed$'; }
+installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
 # Runs a command as root.
 as_root() {
@@ -96,7 +96,7 @@ main() {
   esac
   [ "${SIPEDGE_SETUP:-}" != no ] || return 0
   check_cargo
-  if ! command -v dpkg >/dev/null || ! command -v apt-get >/dev/null; then
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     say "this is no Debian or Ubuntu: what these packages hold must be there already: ${packages[*]}"
     return 0
   fi

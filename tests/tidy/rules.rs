@@ -5,7 +5,7 @@
 use crate::text::{code_only, has_word};
 
 /// Longest line of code, in characters. rustfmt keeps code at 100; comments and literals may need more.
-const LINE_CHARACTERS_MAX: usize = 120;
+const LINE_CHARACTERS_MAX: usize = 130;
 /// Longest file under `src`, in lines; think again near 400.
 const FILE_LINES_MAX: usize = 450;
 
