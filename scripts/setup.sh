@@ -4,11 +4,12 @@
 set -euo pipefail
 
 rust_needed="1.95"
-build_packages=(gcc libc6-dev make pkg-config clang libelf-dev zlib1g-dev)
+build_packages=(ca-certificates gcc libc6-dev make pkg-config clang libelf-dev zlib1g-dev)
 test_packages=(iproute2 kamailio sip-tester)
 
 reason() {
   case "$1" in
+    ca-certificates) echo "cargo fetches crates over TLS" ;;
     gcc | libc6-dev) echo "links the program, builds libbpf" ;;
     make) echo "builds libbpf" ;;
     pkg-config) echo "finds libelf and zlib" ;;
@@ -60,7 +61,7 @@ install_missing() {
   [ "$(id -u)" -eq 0 ] || prefix="sudo "
   say "these packages are missing:"
   for package in "${missing[@]}"; do
-    say "  $(printf '%-12s %s' "$package" "$(reason "$package")")"
+    say "  $(printf '%-15s %s' "$package" "$(reason "$package")")"
   done
   say "installing them now with:"
   say "  ${prefix}apt-get update"
