@@ -9,9 +9,13 @@
 use std::net::SocketAddr;
 
 pub mod balance;
+pub mod edit;
 pub mod message;
+pub mod outbox;
 pub mod route;
 pub mod steer;
+pub mod token;
+pub mod transaction;
 
 /// A moment on the caller's monotonic clock, in microseconds from an origin that the caller chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
