@@ -53,7 +53,8 @@ fn no_message_allocates() {
         let mut core = Core::new(Arc::new(messages::table()), 1, 0);
         let mut outbox = Outbox::new();
         let source = source.parse().expect("an address");
-        let received = Received { bytes: &bytes, source, listener: ListenerId(0), truncated: false };
+        let received =
+            Received { bytes: &bytes, source, listener: ListenerId(0), truncated: false };
         let counted = allocations(|| {
             for second in 0..100 {
                 let _verdict = core.handle(Now(second), &received, &mut outbox);

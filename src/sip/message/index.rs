@@ -100,7 +100,8 @@ impl FieldName {
             (19, b'p') => (Self::ProxyAuthorization, b"Proxy-Authorization"),
             _ => return None,
         };
-        name.eq_ignore_ascii_case(long).then_some(candidate)
+        // Nearly everybody writes them like this, and equality is one comparison of a few words.
+        (name == long || name.eq_ignore_ascii_case(long)).then_some(candidate)
     }
 }
 
