@@ -77,14 +77,12 @@ fn table() -> Arc<Table> {
 }
 
 fn core() -> Core {
-    let mut core = Core::new(1, 0);
-    core.install(table());
-    core
+    Core::new(table(), 1, 0)
 }
 
 fn handle(core: &mut Core, outbox: &mut Outbox, bytes: &[u8]) -> Outcome {
     let received = Received { bytes, source: source(), listener: ListenerId(0), truncated: false };
-    let mut sent = |outbox: &mut Outbox| {
+    let sent = |outbox: &mut Outbox| {
         let mut out = vec![0; MESSAGE_BYTES_MAX];
         let len =
             outbox.write_to(bytes, &mut out).expect("a verdict to send comes with bytes that fit");

@@ -305,8 +305,9 @@ pub(crate) fn answered(
     checks: &[Check],
 ) -> Result<(), String> {
     let output = Split::new(output)?;
-    // A request that was cut has no empty line; what there is of it must be answered for.
-    let completed = [input, b"\r\n\r\n"].concat();
+    // A request that was cut has no empty line; its whole lines must be answered for.
+    let whole_lines = input.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+    let completed = [&input[..whole_lines], b"\r\n"].concat();
     let input = Split::new(input).or_else(|_| Split::new(&completed))?;
     let all = |split: &Split<'_>, wanted: &str| -> Vec<Vec<u8>> {
         split.fields.iter().filter(|f| name(f) == wanted).map(|f| value(f).to_vec()).collect()
