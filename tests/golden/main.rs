@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use script::{Script, Step};
-use sipedge::sip::balance::{Balance, BackendSet, Member, Spec};
+use sipedge::sip::balance::{BackendSet, Balance, Member, Spec};
 use sipedge::sip::core::Core;
 use sipedge::sip::outbox::Outbox;
 use sipedge::sip::route::table::{
@@ -18,11 +18,8 @@ use sipedge::sip::route::table::{
 use sipedge::sip::{ListenerId, MESSAGE_BYTES_MAX, Now, Received, Verdict};
 
 /// Name and bound address of each listener; `public` advertises another address.
-const LISTENERS: [(&str, &str); 3] = [
-    ("public", "192.0.2.1:5060"),
-    ("private", "10.0.0.9:5060"),
-    ("six", "[2001:db8::1]:5060"),
-];
+const LISTENERS: [(&str, &str); 3] =
+    [("public", "192.0.2.1:5060"), ("private", "10.0.0.9:5060"), ("six", "[2001:db8::1]:5060")];
 const BACKENDS: [&str; 3] = ["10.0.0.1:5060", "10.0.0.2:5060", "10.0.0.3:5060"];
 
 fn listener(name: &str, address: &str) -> Listener {
@@ -92,7 +89,8 @@ fn core() -> Core {
 /// What came of one message, as a `.golden` file writes it.
 fn outcome(core: &mut Core, outbox: &mut Outbox, step: &Step, input: &[u8]) -> (String, Vec<u8>) {
     let place = LISTENERS.iter().position(|(name, _)| *name == step.listener);
-    let listener = ListenerId(u8::try_from(place.expect("a listener of the table")).expect("three"));
+    let listener =
+        ListenerId(u8::try_from(place.expect("a listener of the table")).expect("three"));
     let received = Received { bytes: input, source: step.source, listener, truncated: false };
     let verdict = match core.handle(Now(step.at_seconds * 1_000_000), &received, outbox) {
         Verdict::Absorb => return ("absorb".into(), vec![]),
