@@ -329,7 +329,8 @@ impl<'a> Turn<'a> {
             return self.refuse(Refusal::new(513, "Message Too Large"));
         }
         self.refuse(match error {
-            ParseError::TooManyFields => Refusal::new(400, "Too Many Header Fields"),
+            // RFC 3261 8.2.6.2: an answer carries every Via, and here they were not all read.
+            ParseError::TooManyFields => return Verdict::Drop(DropReason::RequestUnanswerable),
             ParseError::NoEndOfFields => Refusal::new(400, "Header Does Not End"),
             ParseError::BadField(_) => Refusal::new(400, "Bad Header Field"),
             _ => Refusal::new(400, "Bad Request Line"),
