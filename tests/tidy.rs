@@ -224,8 +224,20 @@ fn every_drop_reason_is_documented() {
 }
 
 #[test]
-fn example_configurations_exist() {
-    for path in ["config/sipedge.toml", "config/minimal.toml"] {
-        assert!(root().join(path).is_file(), "{path}");
-    }
+fn every_metric_of_the_readme_exists() {
+    let sources: String =
+        files().iter().filter(|f| f.path.starts_with("src/")).map(|f| &*f.text).collect();
+    let metrics = rules::metrics(&read("README.md"));
+    assert!(!metrics.is_empty(), "README.md names no metric");
+    let gone: Vec<_> =
+        metrics.iter().filter(|name| !sources.contains(&format!("\"{name}\""))).collect();
+    assert!(gone.is_empty(), "README.md names metrics that are not there: {gone:?}");
+}
+
+#[test]
+fn the_configurations_of_the_readme_exist() {
+    let readme = read("README.md");
+    let mut paths = rules::code_spans(&readme).filter(|span| span.starts_with("config/"));
+    let gone: Vec<_> = paths.by_ref().filter(|path| !root().join(path).exists()).collect();
+    assert!(gone.is_empty(), "README.md names files that are not there: {gone:?}");
 }

@@ -194,6 +194,17 @@ pub fn drop_reasons(document: &str) -> impl Iterator<Item = String> {
     rows.map(str::to_owned)
 }
 
+/// What stands between single back quotes on one line.
+pub fn code_spans(document: &str) -> impl Iterator<Item = &str> {
+    let lines = document.lines().filter(|line| !line.starts_with("```"));
+    lines.flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+/// The metric families that a document names.
+pub fn metrics(document: &str) -> Vec<&str> {
+    code_spans(document).filter(|span| span.starts_with("sipedge_")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,6 +267,7 @@ mod tests {
         assert_eq!(make_commands(text), ["demo", "test"]);
         assert_eq!(links(text), ["b.md"]);
         assert!(has_target("all: x\ndemo: y\n", "demo") && !has_target("demos: y\n", "demo"));
+        assert_eq!(metrics("see `sipedge_a` and `b`\n```\nsipedge_c\n```\n"), ["sipedge_a"]);
         let table = "\n## Drop reasons\n\n| label | why |\n|---|---|\n| `not_sip` | x |\n\n## Next\n| `no` |\n";
         assert_eq!(drop_reasons(table).collect::<Vec<_>>(), ["not_sip"]);
     }
