@@ -8,10 +8,14 @@
 
 use std::net::SocketAddr;
 
+pub mod admit;
 pub mod balance;
+pub mod core;
 pub mod edit;
+pub mod framing;
 pub mod message;
 pub mod outbox;
+pub mod response;
 pub mod route;
 pub mod steer;
 pub mod token;

@@ -20,6 +20,7 @@ use super::steer::MARK;
 pub use keys::{KeyRing, SealKey};
 
 mod keys;
+pub mod via;
 
 /// Longest token: mark, two digits and the base64 of tag, head and three IPv6 addresses with ports.
 pub const TOKEN_BYTES_MAX: usize = MARK.len() + 2 + (SEALED_BYTES_MAX * 4).div_ceil(3);
