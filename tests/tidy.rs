@@ -240,9 +240,13 @@ fn every_metric_of_the_readme_exists() {
 }
 
 #[test]
-fn the_configurations_of_the_readme_exist() {
-    let readme = read("README.md");
-    let paths = rules::code_spans(&readme).filter(|span| span.starts_with("config"));
-    let gone: Vec<_> = paths.filter(|path| !root().join(path).exists()).collect();
-    assert!(gone.is_empty(), "README.md names files that are not there: {gone:?}");
+fn documents_name_files_that_exist() {
+    const TOPS: [&str; 7] = ["src/", "ebpf/", "config/", "tests/", "benches/", "scripts/", "perf/"];
+    for document in ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"] {
+        let text = read(document);
+        let paths = rules::code_spans(&text)
+            .filter(|span| TOPS.iter().any(|top| span.starts_with(top)) && !span.contains(' '));
+        let gone: Vec<_> = paths.filter(|path| !root().join(path).exists()).collect();
+        assert!(gone.is_empty(), "{document} names files that are not there: {gone:?}");
+    }
 }
