@@ -12,6 +12,7 @@ pub mod admit;
 pub mod balance;
 pub mod core;
 pub mod edit;
+pub mod framing;
 pub mod message;
 pub mod outbox;
 pub mod response;

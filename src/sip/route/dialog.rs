@@ -201,9 +201,8 @@ fn keep_values(message: &Message<'_>, first: usize, behind: usize, edits: &mut E
     for field in message.index.all(FieldName::Route) {
         let mut cursor = Cursor::new(bytes, field.value);
         let mut kept: Option<Span> = None;
-        loop {
-            // They were read before, so they parse.
-            let Ok(value) = NameAddr::parse(bytes, &mut cursor) else { break };
+        // They were read before, so they parse.
+        while let Ok(value) = NameAddr::parse(bytes, &mut cursor) {
             if (first..behind).contains(&place) {
                 let start = kept.map_or(value.value.start, |k| k.start);
                 kept = Some(Span { start, end: value.value.end });
