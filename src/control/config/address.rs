@@ -1,7 +1,7 @@
 //! Addresses as an operator writes them: listeners, what they advertise, backends, the admin page.
 //!
 //! Owns: the forms `udp:192.0.2.1:5060`, `203.0.113.5:5060` and `sip:10.0.0.1:5060`. Resolves no names: whatever
-//! is reached is an IP address. Knows nothing of which addresses fit together; that is [`super::check`]'s work.
+//! is reached is an IP address. Knows nothing of which addresses fit together; that is `check`'s work.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
