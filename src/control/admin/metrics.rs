@@ -240,10 +240,9 @@ fn latency(w: &mut Writer<'_>, shards: &[Box<Counters>]) -> fmt::Result {
         }
         let count = histogram.len();
         w.sample("sipedge_latency_seconds_bucket", &[("shard", &shard), ("le", &"+Inf")], count)?;
-        let sum: f64 = histogram
-            .iter_recorded()
-            .map(|at| seconds(at.value_iterated_to()) * at.count_at_value() as f64)
-            .sum();
+        let sum = histogram.iter_recorded().fold(0.0, |sum, at| {
+            sum + seconds(at.value_iterated_to()) * at.count_at_value() as f64
+        });
         w.sample("sipedge_latency_seconds_sum", &[("shard", &shard)], sum)?;
         w.sample("sipedge_latency_seconds_count", &[("shard", &shard)], count)?;
     }

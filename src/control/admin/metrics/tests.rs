@@ -27,6 +27,7 @@ fn every_reason_and_backend_stands_there_before_anything_happens() {
         "sipedge_backend_messages_total{pool=\"servers\",backend=\"sip:10.0.0.2\"} 0\n",
         "sipedge_backends{pool=\"servers\",state=\"out\"} 1\n",
         "sipedge_responses_total{class=\"5xx\",origin=\"edge\"} 0\n",
+        "sipedge_latency_seconds_sum{shard=\"0\"} 0\n",
         "sipedge_hops_total{shard=\"1\"} 0\n",
         "sipedge_steered_total{listener=\"public\",by=\"call_id\"} 2\n",
         "sipedge_latency_seconds_bucket{shard=\"1\",le=\"+Inf\"} 0\n",
