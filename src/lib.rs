@@ -13,5 +13,7 @@
 #[cfg(feature = "linux")]
 pub mod bpf;
 #[cfg(feature = "linux")]
+pub mod control;
+#[cfg(feature = "linux")]
 pub mod datapath;
 pub mod sip;

@@ -89,7 +89,7 @@ pub(super) fn start(
         let started = started.clone();
         let thread = thread::Builder::new()
             .name(format!("shard-{index}"))
-            .spawn(move || plan.run(sockets, mailbox, &started))
+            .spawn(move || plan.run(sockets, mailbox, started))
             .map_err(|error| StartError::System("start a thread", error))?;
         all.threads.push(thread);
     }
@@ -121,7 +121,7 @@ impl Plan {
         self,
         sockets: Vec<UdpSocket>,
         mailbox: Mailbox,
-        started: &Sender<Result<(), StartError>>,
+        started: Sender<Result<(), StartError>>,
     ) -> io::Result<Box<Counters>> {
         let shard = self.prepare(sockets, mailbox);
         let (shard, answer) = match shard {
@@ -130,6 +130,8 @@ impl Plan {
         };
         // Nobody listens any more when another shard failed first; mail will say stop.
         let _ = started.send(answer);
+        // Who started us reads until all ends are gone.
+        drop(started);
         shard.map_or_else(|| Ok(Box::new(Counters::new())), Shard::run)
     }
 
@@ -147,10 +149,8 @@ impl Plan {
             Mmsg::new(sockets, wake, self.send_queue_max).map(|io| PacketIo::Mmsg(Box::new(io)))
         };
         let io = io.map_err(|error| StartError::System("make rings and buffers", error))?;
-        let core = Core::new(self.seed, self.index);
-        let mut shard = Shard::new(io, core, mailbox, self.clock, (self.index, self.shards));
-        shard.install(self.table);
-        Ok(shard)
+        let core = Core::new(self.table, self.seed, self.index);
+        Ok(Shard::new(io, core, mailbox, self.clock, (self.index, self.shards)))
     }
 }
 

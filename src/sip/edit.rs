@@ -123,7 +123,10 @@ impl Edits {
     }
 
     /// All edits in order: offset, bytes deleted, bytes inserted.
-    pub fn iter<'a>(&'a self, received: &'a [u8]) -> impl Iterator<Item = (usize, usize, &'a [u8])> {
+    pub fn iter<'a>(
+        &'a self,
+        received: &'a [u8],
+    ) -> impl Iterator<Item = (usize, usize, &'a [u8])> {
         self.list.iter().map(move |edit| {
             let insert = match edit.insert {
                 Insert::Text(span) => span.of(&self.text),
@@ -135,16 +138,18 @@ impl Edits {
 
     fn push(&mut self, edit: Edit) {
         // Equal offsets keep their order, but what is only inserted goes in front of what is deleted there.
-        let goes_before = |e: &Edit| {
-            e.at < edit.at || (e.at == edit.at && (e.delete == 0 || edit.delete > 0))
-        };
+        let goes_before =
+            |e: &Edit| e.at < edit.at || (e.at == edit.at && (e.delete == 0 || edit.delete > 0));
         let place = self.list.iter().rposition(goes_before).map_or(0, |n| n + 1);
         debug_assert!(
             place.checked_sub(1).is_none_or(|n| self.list[n].end() <= edit.at),
             "edits overlap: {edit:?} in {:?}",
             self.list
         );
-        debug_assert!(self.list.get(place).is_none_or(|next| edit.end() <= next.at), "edits overlap");
+        debug_assert!(
+            self.list.get(place).is_none_or(|next| edit.end() <= next.at),
+            "edits overlap"
+        );
         self.overflowed |= self.list.try_insert(place, edit).is_err();
     }
 }

@@ -27,7 +27,8 @@ pub enum KeyFrom {
 }
 
 /// Kamailio's hash of some strings. Each string starts a new group of four bytes. Bytes are signed, as `char` is on
-/// x86-64: a byte of 0x80 and above counts as negative.
+/// x86-64: a byte of 0x80 and above counts as negative. Never 0: the dispatcher takes 1 for that (a URI without a
+/// user, hashed by user only, shows it).
 #[must_use]
 pub fn hash(parts: &[&[u8]]) -> u32 {
     // A group of fewer than four bytes, and of none, ends each string.
@@ -38,7 +39,8 @@ pub fn hash(parts: &[&[u8]]) -> u32 {
         value ^ (value >> 3)
     };
     let sum = parts.iter().flat_map(|part| part.chunks(4)).map(group).fold(0, u32::wrapping_add);
-    [11, 13, 23].iter().fold(sum, |hash, shift| hash.wrapping_add(sum >> shift))
+    let hash = [11, 13, 23].iter().fold(sum, |hash, shift| hash.wrapping_add(sum >> shift));
+    hash.max(1)
 }
 
 /// One compiled algorithm over one set of destinations.
@@ -152,7 +154,6 @@ impl Dispatcher {
         }
         let value = match &self.choice {
             Choice::Hash(from) => match (key, from) {
-                (Some(key), KeyFrom::FromUri | KeyFrom::ToUri | KeyFrom::RequestUri) => key.max(1),
                 (Some(key), _) => key,
                 (None, KeyFrom::AuthUser) => u64::from(rotation.position(choosable)),
                 (None, _) => return None,
@@ -238,6 +239,7 @@ mod tests {
         assert_eq!(hash(&[b"alice"]), 1_834_153_949);
         assert_eq!(hash(&[b"alice", b""]), 1_834_153_949);
         assert_eq!(hash(&[b"alice", b"example.com"]), 1_442_294_598);
+        assert_eq!((hash(&[]), hash(&[b""])), (1, 1));
         assert_ne!(hash(&[b"alice", b"example.com"]), hash(&[b"aliceexample.com"]));
     }
 

@@ -53,8 +53,9 @@ const VALUE: u8 = 4;
 /// Which classes each byte belongs to.
 const CLASS: [u8; 256] = {
     let mut table = [0; 256];
-    let mut byte = 0;
+    let mut byte = 0_usize;
     while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 256 by the loop")]
         let b = byte as u8 as char;
         let alphanumeric = b.is_ascii_alphanumeric();
         if alphanumeric || matches!(b, '-' | '.' | '!' | '%' | '*' | '_' | '+' | '`' | '\'' | '~') {
