@@ -168,7 +168,7 @@ impl Shard {
             }
             self.io.wait(LAST_WAIT)?;
         }
-        let mut counters = Box::new(Counters::new());
+        let mut counters = Box::<Counters>::default();
         self.copy_counters(&mut counters);
         Ok(counters)
     }

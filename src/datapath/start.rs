@@ -132,7 +132,7 @@ impl Plan {
         let _ = started.send(answer);
         // Who started us reads until all ends are gone.
         drop(started);
-        shard.map_or_else(|| Ok(Box::new(Counters::new())), Shard::run)
+        shard.map_or_else(|| Ok(Box::<Counters>::default()), Shard::run)
     }
 
     fn prepare(self, sockets: Vec<UdpSocket>, mailbox: Mailbox) -> Result<Shard, StartError> {
