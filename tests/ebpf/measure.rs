@@ -2,11 +2,10 @@
 //! `cargo test --release --test ebpf measure -- --ignored --nocapture`.
 
 use std::net::UdpSocket;
-use std::time::Instant;
 
 use sipedge::bpf;
 
-use crate::group::{bind, clients, message};
+use crate::group::{bind, clients, message, now};
 
 const ROUNDS: usize = 7;
 const DATAGRAMS: u32 = 2_000;
@@ -46,7 +45,7 @@ fn round_trip_ns(group: &[UdpSocket], datagram: &[u8]) -> f64 {
     let mut buffer = vec![0; 65_536];
     client.send(datagram).expect("sends");
     let landed = group.iter().find(|socket| socket.recv(&mut buffer).is_ok()).expect("it arrived");
-    let started = Instant::now();
+    let started = now();
     for _ in 0..DATAGRAMS {
         client.send(datagram).expect("sends");
         landed.recv(&mut buffer).expect("it arrived");

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sipedge::datapath::{InstallError, Io, Options, Shards, StartError, Steering};
 use sipedge::sip::route::table::{Key, Listener, Parts, Table};
+
+use crate::group::now;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Requests on their way at a time.
@@ -169,7 +171,7 @@ fn a_drain_handles_what_waits_and_ends() {
         for call in 0..100 {
             client.send(&request(address, &format!("{call}"), 400)).expect("sends");
         }
-        let started = Instant::now();
+        let started = now();
         let sum = shards.drain(PATIENCE).merged();
         assert!(started.elapsed() < PATIENCE, "it waited for nothing");
         assert_eq!((sum.received, sum.sent), (100, 100), "{io:?}");
