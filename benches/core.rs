@@ -27,7 +27,7 @@ fn handle(criterion: &mut Criterion) {
         group.bench_function(format!("{name} ({} bytes)", bytes.len()), |bencher| {
             bencher.iter(|| {
                 let verdict = core.handle(Now(1_000_000), black_box(&received), &mut outbox);
-                black_box(verdict);
+                let _ = black_box(verdict);
                 black_box(outbox.write_to(&bytes, &mut out))
             });
         });

@@ -13,9 +13,7 @@ fn root() -> PathBuf {
 
 /// Runs `sipedge check` and gives its exit code and all that it said.
 fn check(path: &Path) -> (Option<i32>, String) {
-    let program =
-        option_env!("CARGO_BIN_EXE_sipedge").expect("cargo builds the program for its tests");
-    let output = Command::new(program)
+    let output = Command::new(env!("CARGO_BIN_EXE_sipedge"))
         .args(["check", "-c"])
         .arg(path)
         .env("SIPEDGE_KEY", "a secret of the examples, 16 bytes or more")

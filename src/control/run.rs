@@ -181,6 +181,7 @@ fn page(config: &Config, events: Sender<Event>) -> Page {
         node: config.node.name.clone(),
         listeners: config.listeners.iter().map(|listener| listener.name.clone()).collect(),
         pools: config.pools.iter().map(pool).collect(),
+        rules: config.rules.len(),
     };
     Page { labels, draining: AtomicBool::new(false), snapshot: Box::new(snapshot) }
 }

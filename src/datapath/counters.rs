@@ -36,6 +36,10 @@ pub struct Counters {
     /// Requests forwarded to a backend, by pool and place in the pool. It grows with the table; after a table
     /// that orders its backends differently the counts stay with the places.
     pub forwarded: Vec<Vec<u64>>,
+    /// Requests that matched a rule, by its place; all verdicts.
+    pub rules: Vec<u64>,
+    /// Recent transactions that gave way to others because their table was full.
+    pub transactions_evicted: u64,
     /// Forwarded responses by class: 1xx is at 1.
     pub response_classes: [u64; 7],
     /// Our own responses by status minus 100.
@@ -73,6 +77,8 @@ impl Counters {
             messages: [[0; VERDICTS.len()]; Method::ALL.len()],
             drops: [0; DropReason::ALL.len()],
             forwarded: Vec::new(),
+            rules: Vec::new(),
+            transactions_evicted: 0,
             response_classes: [0; 7],
             own_statuses: Box::new([0; STATUSES]),
             hops_out: 0,
@@ -86,8 +92,11 @@ impl Counters {
         }
     }
 
-    /// Makes room for the backends of a table, so that counting allocates nothing.
-    pub(crate) fn fit(&mut self, backends_by_pool: impl Iterator<Item = usize>) {
+    /// Makes room for the rules and backends of a table, so that counting allocates nothing.
+    pub(crate) fn fit(&mut self, rules: usize, backends_by_pool: impl Iterator<Item = usize>) {
+        if self.rules.len() < rules {
+            self.rules.resize(rules, 0);
+        }
         for (pool, backends) in backends_by_pool.enumerate() {
             if self.forwarded.len() <= pool {
                 self.forwarded.push(Vec::new());
@@ -119,6 +128,9 @@ impl Counters {
             }
         };
         self.messages[decision.method as usize][place] += 1;
+        if let Some(count) = decision.rule.and_then(|rule| self.rules.get_mut(usize::from(rule))) {
+            *count += 1;
+        }
     }
 
     /// Counts a drop after the verdict, or instead of one.
@@ -158,7 +170,9 @@ impl Counters {
 
     /// Adds another shard's counters to these.
     pub fn add(&mut self, other: &Self) {
-        self.fit(other.forwarded.iter().map(Vec::len));
+        self.fit(other.rules.len(), other.forwarded.iter().map(Vec::len));
+        add_all(&mut self.rules, &other.rules);
+        self.transactions_evicted += other.transactions_evicted;
         for (sum, pool) in self.forwarded.iter_mut().zip(&other.forwarded) {
             add_all(sum, pool);
         }
@@ -183,6 +197,8 @@ impl Counters {
     /// Becomes a copy of `other`, without allocating when both have the same shape.
     pub(crate) fn copy_from(&mut self, other: &Self) {
         self.forwarded.clone_from(&other.forwarded);
+        self.rules.clone_from(&other.rules);
+        self.transactions_evicted = other.transactions_evicted;
         self.messages = other.messages;
         self.drops = other.drops;
         self.response_classes = other.response_classes;
@@ -218,13 +234,14 @@ mod tests {
 
     fn counted() -> Counters {
         let mut counters = Counters::new();
-        counters.fit([2, 1].into_iter());
+        counters.fit(3, [2, 1].into_iter());
         let to = |pool, backend| Some(BackendRef { pool, backend });
         let request = Decision { backend: to(0, 1), method: Method::Invite, ..Decision::default() };
         counters.on_verdict(Verdict::Forward, &request);
         counters.on_verdict(Verdict::Forward, &Decision { backend: to(9, 9), ..request });
         counters.on_verdict(Verdict::Forward, &Decision { status: 183, ..request });
-        counters.on_verdict(Verdict::Respond, &Decision { status: 404, ..request });
+        let by_rule = Decision { status: 404, rule: Some(2), ..request };
+        counters.on_verdict(Verdict::Respond, &by_rule);
         counters.on_verdict(Verdict::Respond, &Decision { status: 0, ..request });
         counters.on_verdict(Verdict::Drop(DropReason::NotSip), &Decision::default());
         counters.on_sent(40, 3);
@@ -233,6 +250,7 @@ mod tests {
 
     fn check(counters: &Counters, times: u64) {
         assert_eq!(counters.forwarded, [vec![0, times], vec![0]]);
+        assert_eq!(counters.rules, [0, 0, times]);
         assert_eq!(counters.response_classes[1], times);
         assert_eq!(counters.own_statuses().collect::<Vec<_>>(), [(404, times)]);
         assert_eq!(counters.messages[Method::Invite as usize], [0, 0, 3 * times, 2 * times]);

@@ -54,7 +54,7 @@ impl Shard {
         (index, shards): (u8, u8),
     ) -> Self {
         let (outbox, mut counters) = (Outbox::new(), Counters::new());
-        counters.fit(core.table().pools.iter().map(|pool| pool.backends.len()));
+        fit(&mut counters, core.table());
         let path = Path { core, outbox, counters, index, shards };
         let now = clock.now();
         Self { io, path, mailbox, clock, now, draining: false, stopping: false }
@@ -62,7 +62,7 @@ impl Shard {
 
     /// Uses this table from now on.
     pub(super) fn install(&mut self, table: Arc<Table>) {
-        self.path.counters.fit(table.pools.iter().map(|pool| pool.backends.len()));
+        fit(&mut self.path.counters, &table);
         self.path.core.install(table);
     }
 
@@ -150,6 +150,7 @@ impl Shard {
 
     fn copy_counters(&self, copy: &mut Counters) {
         copy.copy_from(&self.path.counters);
+        copy.transactions_evicted = self.path.core.transactions().evicted();
         let io = self.io.counts();
         copy.drops[DropReason::SendFailed.index()] += io.send_failed;
         copy.buffers_exhausted += io.buffers_exhausted;
@@ -172,6 +173,10 @@ impl Shard {
         self.copy_counters(&mut counters);
         Ok(counters)
     }
+}
+
+fn fit(counters: &mut Counters, table: &Table) {
+    counters.fit(table.rules.len(), table.pools.iter().map(|pool| pool.backends.len()));
 }
 
 impl Path {

@@ -150,7 +150,8 @@ impl<'a> Turn<'a> {
             Ok((transmit, method)) => {
                 let decision = &mut self.outbox.decision;
                 decision.method = method;
-                decision.backend = self.table.backend_at(self.received.source);
+                decision.origin = self.table.backend_at(self.received.source);
+                decision.backend = self.table.backend_reached_at(transmit.destination);
                 decision.cause = Cause::Via;
                 self.send(transmit)
             }
@@ -174,6 +175,7 @@ impl<'a> Turn<'a> {
             return Verdict::Absorb;
         }
         let origin = self.table.backend_at(self.received.source);
+        self.outbox.decision.origin = origin;
         let source = self.received.source;
         let routes = RouteSet::read(self.table, &self.message, head.uri, source, origin.is_some());
         let routes = match routes {

@@ -196,8 +196,10 @@ pub struct Decision {
     pub status: u16,
     /// The rule that matched: an index into [`route::table::Table::rules`].
     pub rule: Option<u16>,
-    /// The backend that it goes to (or, for what came from a backend, came from).
+    /// The backend that it goes to.
     pub backend: Option<BackendRef>,
+    /// The backend that it came from.
+    pub origin: Option<BackendRef>,
     /// The key that the pool's balance was asked with.
     pub key: Option<u64>,
     /// How the next hop was found.

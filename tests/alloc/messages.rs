@@ -16,7 +16,7 @@ use sipedge::sip::{ListenerId, Now, Received, Verdict};
 const PHONE: &str = "203.0.113.7:40001";
 
 /// One listener, one rendezvous pool of ten, one rule.
-pub fn table() -> Table {
+pub(crate) fn table() -> Table {
     let backends: Vec<Backend> = (1..=10_u8)
         .map(|n| Backend {
             uri: format!("sip:10.0.0.{n}:5060"),
@@ -62,7 +62,7 @@ pub fn table() -> Table {
 }
 
 /// Name, bytes, source.
-pub fn typical() -> Vec<(&'static str, Vec<u8>, String)> {
+pub(crate) fn typical() -> Vec<(&'static str, Vec<u8>, String)> {
     let invite = invite();
     let (sent, backend) = forwarded(&invite, PHONE);
     let seen = String::from_utf8(sent).expect("ASCII");
@@ -112,7 +112,7 @@ fn answer(seen: &str) -> Vec<u8> {
 fn invite() -> Vec<u8> {
     let sdp = "v=0\r\no=alice 2890844526 2890844526 IN IP4 192.168.1.20\r\ns=-\r\nc=IN IP4 192.168.1.20\r\n\
                t=0 0\r\nm=audio 49172 RTP/AVP 0 8 9 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
-               a=rtpmap:9 G722/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=sendrecv\r\n";
+               a=rtpmap:9 G722/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=maxptime:150\r\na=rtcp:49173 IN IP4 192.168.1.20\r\na=mid:audio\r\na=sendrecv\r\n";
     format!(
         "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.1.20:5062;branch=z9hG4bK776asdhds;rport\r\n\
          Max-Forwards: 70\r\nFrom: \"Alice\" <sip:alice@example.com>;tag=1928301774\r\n\

@@ -19,6 +19,8 @@ pub struct Labels {
     pub listeners: Vec<String>,
     /// The pools.
     pub pools: Vec<PoolLabels>,
+    /// How many rules there are; they have no names but their place, from 1.
+    pub rules: usize,
 }
 
 /// What the metrics say of a pool.
@@ -60,6 +62,7 @@ fn write_all(
     w.family("sipedge_draining", "gauge", "1 while the node ends its work.")?;
     w.sample("sipedge_draining", &[], u8::from(draining))?;
     messages(w, &sum)?;
+    rules(w, labels.rules, &sum)?;
     backends(w, &labels.pools, &sum)?;
     responses(w, &sum)?;
     for shard in SHARD_COUNTERS {
@@ -79,7 +82,7 @@ struct ShardCounter {
     read: fn(&Counters) -> u64,
 }
 
-const SHARD_COUNTERS: [ShardCounter; 9] = [
+const SHARD_COUNTERS: [ShardCounter; 10] = [
     ShardCounter {
         name: "sipedge_received_total",
         help: "Datagrams read from sockets.",
@@ -121,6 +124,11 @@ const SHARD_COUNTERS: [ShardCounter; 9] = [
         read: |c| c.socket_drops,
     },
     ShardCounter {
+        name: "sipedge_transactions_evicted_total",
+        help: "Recent transactions forgotten early because their table was full; raise transactions_max.",
+        read: |c| c.transactions_evicted,
+    },
+    ShardCounter {
         name: "sipedge_turns_total",
         help: "Turns of the shard's loop.",
         read: |c| c.turns,
@@ -143,6 +151,15 @@ fn messages(w: &mut Writer<'_>, sum: &Counters) -> fmt::Result {
     w.family(name, "counter", "Messages that went nowhere, by reason.")?;
     for reason in DropReason::ALL {
         w.sample(name, &[("reason", &reason.label())], sum.dropped(reason))?;
+    }
+    Ok(())
+}
+
+fn rules(w: &mut Writer<'_>, rules: usize, sum: &Counters) -> fmt::Result {
+    let name = "sipedge_rule_total";
+    w.family(name, "counter", "Requests that matched a [[route]], by its place in the file.")?;
+    for (place, count) in (1..=rules).zip(padded_counts(&sum.rules)) {
+        w.sample(name, &[("rule", &place)], count)?;
     }
     Ok(())
 }

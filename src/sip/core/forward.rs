@@ -36,7 +36,7 @@ impl<'a> Turn<'a> {
     ) -> Verdict {
         let head = &pass.head;
         let decision = &mut self.outbox.decision;
-        decision.backend = hop.backend.or(pass.origin);
+        decision.backend = hop.backend;
         decision.cause = hop.cause;
         let came_in = self.received.listener;
         let Some(transmit) = request::sender(self.table, &hop, came_in) else {

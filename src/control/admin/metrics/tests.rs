@@ -6,7 +6,7 @@ use crate::bpf::Picks;
 fn labels() -> Labels {
     let backends = vec![("sip:10.0.0.1".to_owned(), true), ("sip:10.0.0.2".to_owned(), false)];
     let pools = vec![PoolLabels { name: "servers".to_owned(), backends }];
-    Labels { node: "edge \"a\"".to_owned(), listeners: vec!["public".to_owned()], pools }
+    Labels { node: "edge \"a\"".to_owned(), listeners: vec!["public".to_owned()], pools, rules: 2 }
 }
 
 fn snapshot(shards: Vec<Counters>) -> Snapshot {
