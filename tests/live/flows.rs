@@ -1,0 +1,145 @@
+//! The core flows between SIPp phones and SIPp backends, for each way of I/O and of steering.
+//!
+//! Owns: the matrix, and what each flow promises. Also lends [`Stage`] to the other cases with SIPp backends.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::harness::edge::{Edge, Setup};
+use crate::harness::ledger::{Ledger, Side, Way};
+use crate::harness::need::Need;
+use crate::harness::sipp::{Load, Sipp};
+use crate::harness::{free_address, loopback, wait_until};
+use crate::runner::{Case, Place};
+
+/// The flows: `caller_NAME.xml` against `callee_NAME.xml`.
+const FLOWS: [&str; 7] =
+    ["bye_by_caller", "bye_by_callee", "cancel", "busy", "options", "message", "hold"];
+/// Calls of each flow: enough that each of three backends has some of them.
+const CALLS: u32 = 30;
+/// How long the last messages of a flow may be under way after the caller ended.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(3);
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (io, io_need) in [("io_uring", Some(Need::IoUring)), ("recvmmsg", None)] {
+        for (steering, steering_need) in [("ebpf", Some(Need::Bpf)), ("kernel", None)] {
+            let needs: Vec<Need> =
+                [Some(Need::Sipp), io_need, steering_need].into_iter().flatten().collect();
+            let name = format!("flows/{io}+{steering}");
+            cases.push(Case::new(name, needs, move |place| core_flows(place, io, steering)));
+        }
+    }
+    cases
+}
+
+/// All core flows through one edge with two shards.
+fn core_flows(place: &Place, io: &'static str, steering: &'static str) {
+    let edge = free_address(loopback(2));
+    let backends = [3, 4, 5].map(|host| free_address(loopback(host)));
+    let setup = Setup { io, steering, ..Setup::new(edge, &backends) };
+    let stage = Stage::start(place, &setup, free_address(loopback(1)));
+    for flow in FLOWS {
+        let ledger = stage.run(&place.part(flow), flow, &Load::calls(CALLS));
+        stage.check(flow, &ledger, CALLS);
+    }
+    options_to_the_edge(place, &stage);
+    stage.edge.stop();
+}
+
+/// OPTIONS to the edge's own address is answered by the edge: no backend listens here, and none would hear it.
+fn options_to_the_edge(place: &Place, stage: &Stage) {
+    let place = place.part("options_edge");
+    let mut caller = stage.caller(&place, "options_edge", &Load::calls(CALLS));
+    caller.finish();
+    let ledger = Ledger::new(caller.events());
+    let answers = ledger.of(Side::Phone, Way::Received).filter(|e| e.name.status == 200).count();
+    assert_eq!(answers, CALLS as usize, "OPTIONS to the edge: each has its 200");
+    ledger.once().expect("OPTIONS to the edge");
+}
+
+/// An edge, and the addresses of one phone and of SIPp backends, which are started anew for each flow.
+pub(crate) struct Stage {
+    pub(crate) edge: Edge,
+    edge_address: SocketAddr,
+    phone: SocketAddr,
+    backends: Vec<SocketAddr>,
+    phone_netns: Vec<String>,
+    backend_netns: Vec<String>,
+}
+
+impl Stage {
+    pub(crate) fn start(place: &Place, setup: &Setup, phone: SocketAddr) -> Self {
+        Self {
+            edge: Edge::start(place, setup),
+            edge_address: setup.listeners[0].1,
+            phone,
+            backends: setup.backends.clone(),
+            phone_netns: Vec::new(),
+            backend_netns: Vec::new(),
+        }
+    }
+
+    /// The same stage with phones and backends run by other command prefixes.
+    pub(crate) fn in_netns(mut self, phones: Vec<String>, backends: Vec<String>) -> Self {
+        self.phone_netns = phones;
+        self.backend_netns = backends;
+        self
+    }
+
+    /// Starts the backends and the caller of a flow, waits for the caller's end, and gives all that was logged.
+    pub(crate) fn run(&self, place: &Place, flow: &str, load: &Load) -> Ledger {
+        let backends: Vec<Sipp> = self
+            .backends
+            .iter()
+            .enumerate()
+            .map(|(index, address)| {
+                let name = format!("backend-{}", index + 1);
+                let scenario = format!("callee_{flow}");
+                let netns = &self.backend_netns;
+                Sipp::callee(place, &name, Side::Backend, &scenario, *address, &load.ballast, netns)
+            })
+            .collect();
+        let mut caller = self.caller(place, flow, load);
+        caller.finish();
+        let all = || {
+            let events = caller.events().into_iter().chain(backends.iter().flat_map(Sipp::events));
+            Ledger::new(events.collect())
+        };
+        // The caller's last message may still be on its way; what never comes is a fault for `check`.
+        let mut ledger = all();
+        wait_until(SETTLE_DEADLINE, || {
+            let settled = ledger.conserved().is_ok();
+            if !settled {
+                ledger = all();
+            }
+            settled
+        });
+        for backend in &backends {
+            let errors = backend.errors();
+            assert!(errors.is_empty(), "{flow}: {} complains:\n{errors}", backend.name());
+        }
+        ledger
+    }
+
+    fn caller(&self, place: &Place, flow: &str, load: &Load) -> Sipp {
+        let scenario = format!("caller_{flow}");
+        let addresses = (self.phone, self.edge_address);
+        Sipp::caller(place, "phone", &scenario, addresses, load, &self.phone_netns)
+    }
+
+    /// What every flow promises.
+    pub(crate) fn check(&self, flow: &str, ledger: &Ledger, calls: u32) {
+        let promise = |name: &str, kept: Result<(), String>| {
+            if let Err(faults) = kept {
+                panic!("{flow}: {name}: {faults}");
+            }
+        };
+        promise("nothing is lost or duplicated", ledger.conserved());
+        promise("nothing is sent twice", ledger.once());
+        promise("a dialog stays on its backend", ledger.one_backend_per_call());
+        assert_eq!(ledger.call_ids().len(), calls as usize, "{flow}: calls");
+        let shares = ledger.calls_by_backend();
+        assert_eq!(shares.len(), self.backends.len(), "{flow}: each backend has calls: {shares:?}");
+    }
+}
