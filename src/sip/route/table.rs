@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::sip::balance::{Balance, BackendSet};
+use crate::sip::balance::{BackendSet, Balance};
 use crate::sip::message::Method;
 use crate::sip::{BackendRef, ListenerId};
 
