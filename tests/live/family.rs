@@ -31,8 +31,7 @@ fn ipv6_to_ipv4(place: &Place) {
     let setup = two_families(&backends);
     let stage = Stage::start(place, &setup, free_address(IpAddr::V6(Ipv6Addr::LOCALHOST)));
     for flow in ["bye_by_caller", "bye_by_callee", "cancel", "busy", "message"] {
-        let ledger = stage.run(&place.part(flow), flow, &Load::calls(CALLS));
-        stage.check(flow, &ledger, CALLS);
+        let ledger = stage.run_and_check(&place.part(flow), flow, &Load::calls(CALLS));
         if flow != "bye_by_caller" {
             continue;
         }

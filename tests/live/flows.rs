@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::harness::counts::{Before, steered};
 use crate::harness::edge::{Edge, Setup};
 use crate::harness::ledger::{Ledger, Side, Way};
 use crate::harness::need::Need;
@@ -40,22 +41,24 @@ fn core_flows(place: &Place, io: &'static str, steering: &'static str) {
     let setup = Setup { io, steering, ..Setup::new(edge, &backends) };
     let stage = Stage::start(place, &setup, free_address(loopback(1)));
     for flow in FLOWS {
-        let ledger = stage.run(&place.part(flow), flow, &Load::calls(CALLS));
-        stage.check(flow, &ledger, CALLS);
+        stage.run_and_check(&place.part(flow), flow, &Load::calls(CALLS));
     }
     options_to_the_edge(place, &stage);
+    steered(&stage.edge, steering).expect("each message at its shard");
     stage.edge.stop();
 }
 
 /// OPTIONS to the edge's own address is answered by the edge: no backend listens here, and none would hear it.
 fn options_to_the_edge(place: &Place, stage: &Stage) {
     let place = place.part("options_edge");
+    let before = Before::of(&stage.edge);
     let mut caller = stage.caller(&place, "options_edge", &Load::calls(CALLS));
-    caller.finish();
+    caller.finish().expect("OPTIONS to the edge");
     let ledger = Ledger::new(caller.events());
     let answers = ledger.of(Side::Phone, Way::Received).filter(|e| e.name.status == 200).count();
     assert_eq!(answers, CALLS as usize, "OPTIONS to the edge: each has its 200");
     ledger.once().expect("OPTIONS to the edge");
+    before.agrees(&stage.edge, &ledger, &stage.backends).expect("OPTIONS to the edge: counters");
 }
 
 /// An edge, and the addresses of one phone and of SIPp backends, which are started anew for each flow.
@@ -70,8 +73,12 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn start(place: &Place, setup: &Setup, phone: SocketAddr) -> Self {
+        Self::with_edge(Edge::start(place, setup), setup, phone)
+    }
+
+    pub(crate) fn with_edge(edge: Edge, setup: &Setup, phone: SocketAddr) -> Self {
         Self {
-            edge: Edge::start(place, setup),
+            edge,
             edge_address: setup.listeners[0].1,
             phone,
             backends: setup.backends.clone(),
@@ -87,8 +94,21 @@ impl Stage {
         self
     }
 
+    /// Runs a flow and keeps it to its promises.
+    pub(crate) fn run_and_check(&self, place: &Place, flow: &str, load: &Load) -> Ledger {
+        let before = Before::of(&self.edge);
+        let done = self.run(place, flow, load);
+        if let Err(fault) = self.check(&done, load) {
+            panic!("{flow}: {fault}");
+        }
+        if let Err(fault) = before.agrees(&self.edge, &done.ledger, &self.backends) {
+            panic!("{flow}: the edge's counters: {fault}");
+        }
+        done.ledger
+    }
+
     /// Starts the backends and the caller of a flow, waits for the caller's end, and gives all that was logged.
-    pub(crate) fn run(&self, place: &Place, flow: &str, load: &Load) -> Ledger {
+    pub(crate) fn run(&self, place: &Place, flow: &str, load: &Load) -> Done {
         let backends: Vec<Sipp> = self
             .backends
             .iter()
@@ -101,7 +121,7 @@ impl Stage {
             })
             .collect();
         let mut caller = self.caller(place, flow, load);
-        caller.finish();
+        let mut outcome = caller.finish();
         let all = || {
             let events = caller.events().into_iter().chain(backends.iter().flat_map(Sipp::events));
             Ledger::new(events.collect())
@@ -117,9 +137,28 @@ impl Stage {
         });
         for backend in &backends {
             let errors = backend.errors();
-            assert!(errors.is_empty(), "{flow}: {} complains:\n{errors}", backend.name());
+            if outcome.is_ok() && !errors.is_empty() {
+                outcome = Err(format!("{} complains:\n{errors}", backend.name()));
+            }
         }
-        ledger
+        Done { ledger, outcome }
+    }
+
+    /// What every flow promises.
+    pub(crate) fn check(&self, done: &Done, load: &Load) -> Result<(), String> {
+        done.outcome.clone()?;
+        let ledger = &done.ledger;
+        let promise = |name: &str, kept: Result<(), String>| {
+            kept.map_err(|faults| format!("broken: {name}: {faults}"))
+        };
+        promise("nothing is lost or duplicated", ledger.conserved())?;
+        promise("nothing is sent twice", ledger.once())?;
+        promise("a dialog stays on its backend", ledger.one_backend_per_call())?;
+        let (calls, shares) = (ledger.call_ids().len(), ledger.calls_by_backend());
+        if calls != load.calls as usize || shares.len() != self.backends.len() {
+            return Err(format!("{calls} calls, {shares:?}: not all calls, or a backend without"));
+        }
+        Ok(())
     }
 
     fn caller(&self, place: &Place, flow: &str, load: &Load) -> Sipp {
@@ -127,19 +166,11 @@ impl Stage {
         let addresses = (self.phone, self.edge_address);
         Sipp::caller(place, "phone", &scenario, addresses, load, &self.phone_netns)
     }
+}
 
-    /// What every flow promises.
-    pub(crate) fn check(&self, flow: &str, ledger: &Ledger, calls: u32) {
-        let promise = |name: &str, kept: Result<(), String>| {
-            if let Err(faults) = kept {
-                panic!("{flow}: {name}: {faults}");
-            }
-        };
-        promise("nothing is lost or duplicated", ledger.conserved());
-        promise("nothing is sent twice", ledger.once());
-        promise("a dialog stays on its backend", ledger.one_backend_per_call());
-        assert_eq!(ledger.call_ids().len(), calls as usize, "{flow}: calls");
-        let shares = ledger.calls_by_backend();
-        assert_eq!(shares.len(), self.backends.len(), "{flow}: each backend has calls: {shares:?}");
-    }
+/// A flow that ended.
+pub(crate) struct Done {
+    pub(crate) ledger: Ledger,
+    /// What the SIPp programs say about it.
+    pub(crate) outcome: Result<(), String>,
 }

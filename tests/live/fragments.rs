@@ -63,8 +63,7 @@ fn fragmented_calls(place: &Place, netns: &Netns, steering: &'static str) {
         .in_netns(netns.command("phones"), netns.command("backends"));
     let load = Load { ballast: "x".repeat(BALLAST_BYTES), ..Load::calls(CALLS) };
     for flow in ["bye_by_caller", "bye_by_callee", "cancel", "message"] {
-        let ledger = stage.run(&place.part(flow), flow, &load);
-        stage.check(flow, &ledger, CALLS);
+        let ledger = stage.run_and_check(&place.part(flow), flow, &load);
         for event in ledger.of(Side::Backend, Way::Received) {
             if event.name.method == "INVITE" && event.name.status == 0 {
                 let size = event.text.len();

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use crate::flows::Stage;
+use crate::flows::{Done, Stage};
+use crate::harness::counts::{Before, steered};
 use crate::harness::edge::Setup;
 use crate::harness::ledger::{Ledger, Side, Way};
 use crate::harness::need::Need;
@@ -39,9 +40,13 @@ fn concurrent_calls(place: &Place, io: &'static str, steering: &'static str) {
     let setup = Setup { io, steering, ..Setup::new(edge, &backends) };
     let stage = Stage::start(place, &setup, free_address(loopback(1)));
     let load = Load { calls_per_second: CALLS_PER_SECOND, hold: HOLD, ..Load::calls(CALLS) };
-    let ledger = stage.run(place, "hold", &load);
+    let before = Before::of(&stage.edge);
+    let Done { ledger, outcome } = stage.run(place, "hold", &load);
+    outcome.expect("all calls go as their scenario says");
     ledger.conserved().expect("nothing is lost or duplicated");
     ledger.one_backend_per_call().expect("a dialog stays on its backend");
+    before.agrees(&stage.edge, &ledger, &backends).expect("the edge's counters");
+    steered(&stage.edge, steering).expect("each message at its shard");
     assert_eq!(ledger.call_ids().len(), CALLS as usize, "calls");
     let standing = ledger.concurrent_calls_max();
     assert!(standing >= CALLS as usize, "only {standing} calls stood at the same time");

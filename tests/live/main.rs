@@ -6,6 +6,7 @@
 //!
 //! `cargo test --test live [NAME..]` runs the cases whose name contains one of NAME.
 
+mod checks;
 mod family;
 mod flows;
 mod fragments;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut cases = Vec::new();
+    cases.extend(checks::cases());
     cases.extend(flows::cases());
     cases.extend(registrar::cases());
     cases.extend(family::cases());

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::harness::counts::Before;
 use crate::harness::edge::{Edge, Setup};
 use crate::harness::kamailio::Kamailio;
 use crate::harness::ledger::{Event, Ledger, Side, Way, count, differences, report};
@@ -46,23 +47,31 @@ pub(crate) fn registered_phones(
         .collect();
     let edge = Edge::start(place, setup);
     let address = setup.listeners[0].1;
-    register(&place.part("register"), &backends, (callee, address));
+    register(&place.part("register"), &backends, (callee, address), setup.inner());
     for flow in FLOWS {
         let earlier = backends.iter().flat_map(Kamailio::events).count();
         let place = place.part(flow);
+        let before = Before::of(&edge);
         let (a, b) = call(&place, flow, caller, callee, address);
         let ledger =
             settle(&backends, earlier, || a.events().into_iter().chain(b.events()).collect());
         check(flow, &ledger);
+        before.balanced(&edge).unwrap_or_else(|fault| panic!("{flow}: counters: {fault}"));
         assert!(a.errors().is_empty(), "{flow}: the callee complains:\n{}", a.errors());
     }
     edge.stop();
 }
 
-fn register(place: &Place, backends: &[Kamailio], addresses: (SocketAddr, SocketAddr)) {
+/// Phones REGISTER; `inner` is where the registrars reach the edge.
+fn register(
+    place: &Place,
+    backends: &[Kamailio],
+    addresses: (SocketAddr, SocketAddr),
+    inner: SocketAddr,
+) {
     let load = Load::calls(PHONES);
     let mut phone = Sipp::caller(place, "phone-a", "phone_register", addresses, &load, &[]);
-    phone.finish();
+    phone.finish().expect("REGISTER");
     let ledger = settle(backends, 0, || phone.events());
     ledger.once().expect("REGISTER");
     ledger.one_backend_per_call().expect("REGISTER");
@@ -72,9 +81,8 @@ fn register(place: &Place, backends: &[Kamailio], addresses: (SocketAddr, Socket
     for answer in ledger.of(Side::Phone, Way::Received) {
         // The registrar returns what it stored (RFC 3327 5.3): the edge, as `lr`.
         let path = field(&answer.text, "Path").unwrap_or_default();
-        let edge = addresses.1.to_string();
         assert!(
-            path.contains(&edge) && path.contains(";lr"),
+            path.contains(&inner.to_string()) && path.contains(";lr"),
             "no Path of the edge:\n{}",
             answer.text
         );
@@ -94,7 +102,7 @@ fn call(
     let scenario = format!("caller_{flow}");
     let load = Load { calls_per_second: 50, ..Load::calls(PHONES) };
     let mut b = Sipp::caller(place, "phone-b", &scenario, (caller, edge), &load, &[]);
-    b.finish();
+    b.finish().unwrap_or_else(|fault| panic!("{flow}: {fault}"));
     (a, b)
 }
 

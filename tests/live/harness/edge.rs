@@ -26,6 +26,8 @@ pub(crate) struct Setup {
     pub(crate) shards: u8,
     pub(crate) io: &'static str,
     pub(crate) steering: &'static str,
+    /// Only for the stand-in: what it does wrong.
+    pub(crate) fault: &'static str,
 }
 
 impl Setup {
@@ -39,7 +41,14 @@ impl Setup {
             shards: 2,
             io: "auto",
             steering: "auto",
+            fault: "none",
         }
+    }
+
+    /// Where the backends reach the edge.
+    pub(crate) fn inner(&self) -> SocketAddr {
+        let inner = self.listeners.iter().find(|(name, _)| Some(*name) == self.send_from);
+        inner.unwrap_or(&self.listeners[0]).1
     }
 
     fn toml(&self, admin: SocketAddr) -> String {
@@ -107,14 +116,6 @@ impl Edge {
         }
     }
 
-    /// What it logged.
-    pub(crate) fn log_text(&self) -> String {
-        match self {
-            Self::Real { party, .. } => party.log_text(),
-            Self::Reference(_) => String::new(),
-        }
-    }
-
     /// Ends it with SIGTERM: it must drain and leave with exit code 0.
     pub(crate) fn stop(self) {
         match self {
@@ -126,11 +127,15 @@ impl Edge {
         }
     }
 
-    fn start_reference(place: &Place, setup: &Setup) -> Self {
+    /// Starts the stand-in.
+    pub(crate) fn start_reference(place: &Place, setup: &Setup) -> Self {
         let list = place.path("dispatcher.list");
         fs::write(&list, setup.dispatcher_list()).expect("a file in the case's directory");
-        let definitions =
-            [format!("NODES=\"{}\"", list.display()), format!("ALGORITHM=\"{}\"", setup.key)];
+        let definitions = [
+            format!("NODES=\"{}\"", list.display()),
+            format!("ALGORITHM=\"{}\"", setup.key),
+            format!("FAULT=\"{}\"", setup.fault),
+        ];
         let listeners: Vec<SocketAddr> = setup.listeners.iter().map(|(_, a)| *a).collect();
         Self::Reference(Kamailio::start(
             place,

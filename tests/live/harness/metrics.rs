@@ -53,11 +53,6 @@ impl Metrics {
             .map(|(n, labels, value)| format!("{n}{{{labels}}} {value}"))
             .collect()
     }
-
-    /// Whether there is any series of that name.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.samples.iter().any(|(n, _, _)| n == name)
-    }
 }
 
 /// The body of a page, when the answer is 200.

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -42,10 +42,6 @@ impl Party {
             .spawn()
             .unwrap_or_else(|e| panic!("{name} could not be started: {e}"));
         Self { name: name.to_owned(), child, log, ended: None }
-    }
-
-    pub(crate) fn log(&self) -> &Path {
-        &self.log
     }
 
     /// What it wrote so far.

@@ -95,9 +95,12 @@ impl Sipp {
     }
 
     /// Waits for the end of a caller: every call must have gone as its scenario says.
-    pub(crate) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) -> Result<(), String> {
         let status = self.party.wait_end(Duration::from_secs(CALLER_TIMEOUT_SECONDS + 10));
-        assert!(status.success(), "{}: calls failed ({status})\n{}", self.name, self.errors());
+        if status.success() {
+            return Ok(());
+        }
+        Err(format!("{}: calls failed ({status})\n{}", self.name, self.errors()))
     }
 
     /// Unexpected messages and other complaints; empty when all is well.
