@@ -8,7 +8,7 @@ use crate::flows::Stage;
 use crate::harness::edge::Setup;
 use crate::harness::ledger::{Side, Way};
 use crate::harness::need::Need;
-use crate::harness::sipp::Load;
+use crate::harness::sipp::{Load, Station};
 use crate::harness::{free_address, loopback};
 use crate::registrar::registered_phones;
 use crate::runner::{Case, Place};
@@ -59,8 +59,9 @@ fn ipv6_to_ipv4(place: &Place) {
 fn ipv6_phones_at_kamailio(place: &Place) {
     let backends = [6, 7].map(|host| free_address(loopback(host)));
     let setup = Setup { key: "aor", ..two_families(&backends) };
-    let localhost = IpAddr::V6(Ipv6Addr::LOCALHOST);
-    registered_phones(place, &setup, free_address(localhost), free_address(localhost));
+    let station =
+        |name| Station::new(name, Side::Phone, free_address(IpAddr::V6(Ipv6Addr::LOCALHOST)));
+    registered_phones(place, &setup, station("phone-b"), station("phone-a"));
 }
 
 fn two_families(backends: &[std::net::SocketAddr]) -> Setup {

@@ -9,7 +9,7 @@ use crate::harness::counts::{Before, steered};
 use crate::harness::edge::{Edge, Setup};
 use crate::harness::ledger::{Ledger, Side, Way};
 use crate::harness::need::Need;
-use crate::harness::sipp::{Load, Sipp};
+use crate::harness::sipp::{Load, Sipp, Station};
 use crate::harness::{free_address, loopback, wait_until};
 use crate::runner::{Case, Place};
 
@@ -31,7 +31,19 @@ pub(crate) fn cases() -> Vec<Case> {
             cases.push(Case::new(name, needs, move |place| core_flows(place, io, steering)));
         }
     }
+    cases.push(Case::new("flows/behind-nat", [Need::Sipp, Need::RealEdge], flows_behind_nat));
     cases
+}
+
+/// Requests of the callee reach a phone behind NAT along the flow that the edge sealed into its Record-Route.
+fn flows_behind_nat(place: &Place) {
+    let backends = [3, 4, 5].map(|host| free_address(loopback(host)));
+    let setup = Setup::new(free_address(loopback(2)), &backends);
+    let stage = Stage::start(place, &setup, free_address(loopback(1))).behind_nat();
+    for flow in FLOWS {
+        stage.run_and_check(&place.part(flow), flow, &Load::calls(CALLS));
+    }
+    stage.edge.stop();
 }
 
 /// All core flows through one edge with two shards.
@@ -58,17 +70,17 @@ fn options_to_the_edge(place: &Place, stage: &Stage) {
     let answers = ledger.of(Side::Phone, Way::Received).filter(|e| e.name.status == 200).count();
     assert_eq!(answers, CALLS as usize, "OPTIONS to the edge: each has its 200");
     ledger.once().expect("OPTIONS to the edge");
-    before.agrees(&stage.edge, &ledger, &stage.backends).expect("OPTIONS to the edge: counters");
+    before
+        .agrees(&stage.edge, &ledger, &stage.backend_addresses())
+        .expect("OPTIONS to the edge: counters");
 }
 
-/// An edge, and the addresses of one phone and of SIPp backends, which are started anew for each flow.
+/// An edge, and where one phone and the SIPp backends stand, which are started anew for each flow.
 pub(crate) struct Stage {
     pub(crate) edge: Edge,
     edge_address: SocketAddr,
-    phone: SocketAddr,
-    backends: Vec<SocketAddr>,
-    phone_netns: Vec<String>,
-    backend_netns: Vec<String>,
+    phone: Station,
+    backends: Vec<Station>,
 }
 
 impl Stage {
@@ -77,20 +89,29 @@ impl Stage {
     }
 
     pub(crate) fn with_edge(edge: Edge, setup: &Setup, phone: SocketAddr) -> Self {
+        let backends = setup.backends.iter().enumerate().map(|(index, address)| {
+            Station::new(&format!("backend-{}", index + 1), Side::Backend, *address)
+        });
         Self {
             edge,
             edge_address: setup.listeners[0].1,
-            phone,
-            backends: setup.backends.clone(),
-            phone_netns: Vec::new(),
-            backend_netns: Vec::new(),
+            phone: Station::new("phone", Side::Phone, phone),
+            backends: backends.collect(),
         }
     }
 
     /// The same stage with phones and backends run by other command prefixes.
-    pub(crate) fn in_netns(mut self, phones: Vec<String>, backends: Vec<String>) -> Self {
-        self.phone_netns = phones;
-        self.backend_netns = backends;
+    pub(crate) fn in_netns(mut self, phones: &[String], backends: &[String]) -> Self {
+        self.phone.netns = phones.to_vec();
+        for backend in &mut self.backends {
+            backend.netns = backends.to_vec();
+        }
+        self
+    }
+
+    /// The same stage with a phone behind NAT: its Via and Contact name an address that nobody can send to.
+    pub(crate) fn behind_nat(mut self) -> Self {
+        self.phone.claimed = behind_nat();
         self
     }
 
@@ -101,7 +122,7 @@ impl Stage {
         if let Err(fault) = self.check(&done, load) {
             panic!("{flow}: {fault}");
         }
-        if let Err(fault) = before.agrees(&self.edge, &done.ledger, &self.backends) {
+        if let Err(fault) = before.agrees(&self.edge, &done.ledger, &self.backend_addresses()) {
             panic!("{flow}: the edge's counters: {fault}");
         }
         done.ledger
@@ -112,13 +133,7 @@ impl Stage {
         let backends: Vec<Sipp> = self
             .backends
             .iter()
-            .enumerate()
-            .map(|(index, address)| {
-                let name = format!("backend-{}", index + 1);
-                let scenario = format!("callee_{flow}");
-                let netns = &self.backend_netns;
-                Sipp::callee(place, &name, Side::Backend, &scenario, *address, &load.ballast, netns)
-            })
+            .map(|station| Sipp::callee(place, station.clone(), flow, &load.ballast))
             .collect();
         let mut caller = self.caller(place, flow, load);
         let mut outcome = caller.finish();
@@ -163,9 +178,17 @@ impl Stage {
 
     fn caller(&self, place: &Place, flow: &str, load: &Load) -> Sipp {
         let scenario = format!("caller_{flow}");
-        let addresses = (self.phone, self.edge_address);
-        Sipp::caller(place, "phone", &scenario, addresses, load, &self.phone_netns)
+        Sipp::caller(place, self.phone.clone(), &scenario, self.edge_address, load)
     }
+
+    fn backend_addresses(&self) -> Vec<SocketAddr> {
+        self.backends.iter().map(|station| station.local).collect()
+    }
+}
+
+/// An address in a phone's own network, of no use to anybody else.
+pub(crate) fn behind_nat() -> SocketAddr {
+    SocketAddr::from(([192, 168, 77, 7], 5060))
 }
 
 /// A flow that ended.

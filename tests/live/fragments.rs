@@ -38,14 +38,21 @@ fn run_within(name: &str) {
     let netns = Netns::new();
     let program = std::env::current_exe().expect("the test's own program");
     let command = netns.command("edge");
-    let status = Command::new(&command[0])
+    let output = Command::new(&command[0])
         .args(&command[1..])
         .arg(program)
         .args(["--exact", name])
         .env(PREFIX, netns.prefix())
-        .status()
+        .output()
         .expect("ip netns exec");
-    assert!(status.success(), "the run within the namespace failed: {status}");
+    // Its output is of interest only when it failed: one result line is enough for one case.
+    assert!(
+        output.status.success(),
+        "the run within the namespace failed ({}):\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 fn fragmented_calls(place: &Place, netns: &Netns, steering: &'static str) {
@@ -60,7 +67,7 @@ fn fragmented_calls(place: &Place, netns: &Netns, steering: &'static str) {
     };
     let (put_together_before, made_before) = fragments();
     let stage = Stage::start(place, &setup, address("10.9.1.2:5060"))
-        .in_netns(netns.command("phones"), netns.command("backends"));
+        .in_netns(&netns.command("phones"), &netns.command("backends"));
     let load = Load { ballast: "x".repeat(BALLAST_BYTES), ..Load::calls(CALLS) };
     for flow in ["bye_by_caller", "bye_by_callee", "cancel", "message"] {
         let ledger = stage.run_and_check(&place.part(flow), flow, &load);

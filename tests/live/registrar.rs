@@ -6,12 +6,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::flows::behind_nat;
 use crate::harness::counts::Before;
 use crate::harness::edge::{Edge, Setup};
 use crate::harness::kamailio::Kamailio;
 use crate::harness::ledger::{Event, Ledger, Side, Way, count, differences, report};
 use crate::harness::need::Need;
-use crate::harness::sipp::{Load, Sipp, field};
+use crate::harness::sipp::{Load, Sipp, Station, field};
 use crate::harness::{free_address, loopback, wait_until};
 use crate::runner::{Case, Place};
 
@@ -21,41 +22,59 @@ const PHONES: u32 = 20;
 const SETTLE_DEADLINE: Duration = Duration::from_secs(3);
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![Case::new("registrar/kamailio", [Need::Sipp, Need::Kamailio], |place| {
-        let edge = free_address(loopback(2));
-        let backends = [6, 7].map(|host| free_address(loopback(host)));
-        let setup = Setup { key: "aor", ..Setup::new(edge, &backends) };
-        let (caller, callee) = (free_address(loopback(1)), free_address(loopback(8)));
-        registered_phones(place, &setup, caller, callee);
-    })]
+    let mut cases = Vec::new();
+    for (io, steering, needs) in [
+        ("io_uring", "ebpf", vec![Need::Sipp, Need::Kamailio, Need::IoUring, Need::Bpf]),
+        ("recvmmsg", "kernel", vec![Need::Sipp, Need::Kamailio]),
+    ] {
+        let name = format!("registrar/kamailio-{io}+{steering}");
+        cases.push(Case::new(name, needs, move |place| {
+            let setup = Setup { io, steering, ..setup() };
+            let (caller, callee) = phones();
+            registered_phones(place, &setup, caller, callee);
+        }));
+    }
+    let needs = [Need::Sipp, Need::Kamailio, Need::RealEdge];
+    cases.push(Case::new("registrar/behind-nat", needs, |place| {
+        let (mut caller, mut callee) = phones();
+        caller.claimed = behind_nat();
+        callee.claimed = behind_nat();
+        registered_phones(place, &setup(), caller, callee);
+    }));
+    cases
+}
+
+/// Two registrars that share the addresses-of-record.
+fn setup() -> Setup {
+    let backends = [6, 7].map(|host| free_address(loopback(host)));
+    Setup { key: "aor", ..Setup::new(free_address(loopback(2)), &backends) }
+}
+
+fn phones() -> (Station, Station) {
+    let station = |name, host| Station::new(name, Side::Phone, free_address(loopback(host)));
+    (station("phone-b", 1), station("phone-a", 8))
 }
 
 /// Registers phones at `callee` and calls them from `caller`, in every flow.
-pub(crate) fn registered_phones(
-    place: &Place,
-    setup: &Setup,
-    caller: SocketAddr,
-    callee: SocketAddr,
-) {
-    let backends: Vec<Kamailio> = setup
-        .backends
-        .iter()
-        .enumerate()
-        .map(|(index, address)| {
-            Kamailio::backend(place, &format!("kamailio-{}", index + 1), *address)
-        })
-        .collect();
+pub(crate) fn registered_phones(place: &Place, setup: &Setup, caller: Station, callee: Station) {
+    let registrar = |(index, address): (usize, &SocketAddr)| {
+        Kamailio::backend(place, &format!("kamailio-{}", index + 1), *address)
+    };
+    let backends: Vec<Kamailio> = setup.backends.iter().enumerate().map(registrar).collect();
     let edge = Edge::start(place, setup);
     let address = setup.listeners[0].1;
-    register(&place.part("register"), &backends, (callee, address), setup.inner());
+    register(&place.part("register"), &backends, &callee, address, setup.inner());
     for flow in FLOWS {
-        let earlier = backends.iter().flat_map(Kamailio::events).count();
+        let earlier: Vec<usize> = backends.iter().map(|b| b.events().len()).collect();
         let place = place.part(flow);
         let before = Before::of(&edge);
-        let (a, b) = call(&place, flow, caller, callee, address);
-        let ledger =
-            settle(&backends, earlier, || a.events().into_iter().chain(b.events()).collect());
-        check(flow, &ledger);
+        let a = Sipp::callee(&place, callee.clone(), flow, "");
+        let scenario = format!("caller_{flow}");
+        let load = Load { calls_per_second: 50, ..Load::calls(PHONES) };
+        let mut b = Sipp::caller(&place, caller.clone(), &scenario, address, &load);
+        b.finish().unwrap_or_else(|fault| panic!("{flow}: {fault}"));
+        let phones = || a.events().into_iter().chain(b.events()).collect();
+        check(flow, &settle(&backends, &earlier, phones));
         before.balanced(&edge).unwrap_or_else(|fault| panic!("{flow}: counters: {fault}"));
         assert!(a.errors().is_empty(), "{flow}: the callee complains:\n{}", a.errors());
     }
@@ -66,13 +85,14 @@ pub(crate) fn registered_phones(
 fn register(
     place: &Place,
     backends: &[Kamailio],
-    addresses: (SocketAddr, SocketAddr),
+    phone: &Station,
+    edge: SocketAddr,
     inner: SocketAddr,
 ) {
     let load = Load::calls(PHONES);
-    let mut phone = Sipp::caller(place, "phone-a", "phone_register", addresses, &load, &[]);
+    let mut phone = Sipp::caller(place, phone.clone(), "phone_register", edge, &load);
     phone.finish().expect("REGISTER");
-    let ledger = settle(backends, 0, || phone.events());
+    let ledger = settle(backends, &vec![0; backends.len()], || phone.events());
     ledger.once().expect("REGISTER");
     ledger.one_backend_per_call().expect("REGISTER");
     report(to_backends(&ledger)).expect("REGISTER");
@@ -89,32 +109,14 @@ fn register(
     }
 }
 
-/// Phone A waits for calls, phone B calls.
-fn call(
-    place: &Place,
-    flow: &str,
-    caller: SocketAddr,
-    callee: SocketAddr,
-    edge: SocketAddr,
-) -> (Sipp, Sipp) {
-    let scenario = format!("callee_{flow}");
-    let a = Sipp::callee(place, "phone-a", Side::Phone, &scenario, callee, "", &[]);
-    let scenario = format!("caller_{flow}");
-    let load = Load { calls_per_second: 50, ..Load::calls(PHONES) };
-    let mut b = Sipp::caller(place, "phone-b", &scenario, (caller, edge), &load, &[]);
-    b.finish().unwrap_or_else(|fault| panic!("{flow}: {fault}"));
-    (a, b)
-}
-
 /// The ledger of phones and backends (without their `earlier` events), once all that the phones sent has come.
-fn settle(backends: &[Kamailio], earlier: usize, phones: impl Fn() -> Vec<Event>) -> Ledger {
+fn settle(backends: &[Kamailio], earlier: &[usize], phones: impl Fn() -> Vec<Event>) -> Ledger {
     let mut ledger = Ledger::default();
     wait_until(SETTLE_DEADLINE, || {
         let mut events = phones();
-        let ids: Vec<String> = events.iter().map(|e| e.name.call_id.clone()).collect();
-        let seen: Vec<Event> = backends.iter().flat_map(Kamailio::events).collect();
-        assert!(seen.len() >= earlier, "a log only grows");
-        events.extend(seen.into_iter().filter(|e| ids.contains(&e.name.call_id)));
+        for (backend, earlier) in backends.iter().zip(earlier) {
+            events.extend(backend.events().into_iter().skip(*earlier));
+        }
         ledger = Ledger::new(events);
         to_backends(&ledger).is_empty() && end_to_end(&ledger).is_empty()
     });

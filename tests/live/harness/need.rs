@@ -25,6 +25,8 @@ pub(crate) enum Need {
     Netns,
     /// The address ::1.
     Ipv6,
+    /// The edge itself: its stand-in cannot do this.
+    RealEdge,
 }
 
 impl Need {
@@ -48,6 +50,10 @@ impl Need {
             Self::Netns => (has_right(CAP_SYS_ADMIN), "needs CAP_SYS_ADMIN (run as root)"),
             Self::Ipv6 => {
                 (UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok(), "needs the address ::1")
+            }
+            Self::RealEdge => {
+                let real = std::env::var("SIPEDGE_LIVE_EDGE").is_err();
+                (real, "needs the edge itself (unset SIPEDGE_LIVE_EDGE)")
             }
         };
         (!there).then(|| text.to_owned())

@@ -39,40 +39,48 @@ impl Load {
     }
 }
 
+/// Where a SIPp stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Station {
+    pub(crate) name: String,
+    pub(crate) side: Side,
+    pub(crate) local: SocketAddr,
+    /// The address in its Via and Contact: its own, or, behind NAT, one that nobody can send to.
+    pub(crate) claimed: SocketAddr,
+    /// A command prefix that puts it into a network namespace, or nothing.
+    pub(crate) netns: Vec<String>,
+}
+
+impl Station {
+    pub(crate) fn new(name: &str, side: Side, local: SocketAddr) -> Self {
+        Self { name: name.to_owned(), side, local, claimed: local, netns: Vec::new() }
+    }
+}
+
 /// A running SIPp.
 pub(crate) struct Sipp {
-    name: String,
-    side: Side,
+    station: Station,
     party: Party,
     messages: PathBuf,
     errors: PathBuf,
 }
 
 impl Sipp {
-    /// Starts a SIPp that waits for calls at `local`; `netns` is a command prefix or empty.
-    pub(crate) fn callee(
-        place: &Place,
-        name: &str,
-        side: Side,
-        scenario: &str,
-        local: SocketAddr,
-        ballast: &str,
-        netns: &[String],
-    ) -> Self {
-        let arguments = ["-key", "ballast", ballast].map(str::to_owned);
-        let mut sipp = Self::start(place, name, side, scenario, local, &arguments, netns);
-        sipp.party.wait_bound(local);
+    /// Starts a SIPp that waits for calls.
+    pub(crate) fn callee(place: &Place, station: Station, flow: &str, ballast: &str) -> Self {
+        let scenario = format!("callee_{flow}");
+        let mut sipp = Self::start(place, station, &scenario, ballast, &[]);
+        sipp.party.wait_bound(sipp.station.local);
         sipp
     }
 
-    /// Starts a SIPp that calls from `local` to `edge`.
+    /// Starts a SIPp that runs `scenario` against `edge`.
     pub(crate) fn caller(
         place: &Place,
-        name: &str,
+        station: Station,
         scenario: &str,
-        (local, edge): (SocketAddr, SocketAddr),
+        edge: SocketAddr,
         load: &Load,
-        netns: &[String],
     ) -> Self {
         let arguments = [
             edge.to_string(),
@@ -87,11 +95,8 @@ impl Sipp {
             "-timeout".to_owned(),
             CALLER_TIMEOUT_SECONDS.to_string(),
             "-timeout_error".to_owned(),
-            "-key".to_owned(),
-            "ballast".to_owned(),
-            load.ballast.clone(),
         ];
-        Self::start(place, name, Side::Phone, scenario, local, &arguments, netns)
+        Self::start(place, station, scenario, &load.ballast, &arguments)
     }
 
     /// Waits for the end of a caller: every call must have gone as its scenario says.
@@ -100,7 +105,7 @@ impl Sipp {
         if status.success() {
             return Ok(());
         }
-        Err(format!("{}: calls failed ({status})\n{}", self.name, self.errors()))
+        Err(format!("{}: calls failed ({status})\n{}", self.name(), self.errors()))
     }
 
     /// Unexpected messages and other complaints; empty when all is well.
@@ -109,7 +114,7 @@ impl Sipp {
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        &self.station.name
     }
 
     /// What it sent and received so far.
@@ -118,22 +123,23 @@ impl Sipp {
         parse_log(&log)
             .into_iter()
             .map(|(way, at_us, text)| {
-                let name = name_of(&text)
-                    .unwrap_or_else(|| panic!("{}: no SIP message in its log: {text}", self.name));
-                Event { party: self.name.clone(), side: self.side, way, at_us, name, text }
+                let name = name_of(&text).unwrap_or_else(|| {
+                    panic!("{}: no SIP message in its log: {text}", self.name())
+                });
+                let party = self.name().to_owned();
+                Event { party, side: self.station.side, way, at_us, name, text }
             })
             .collect()
     }
 
     fn start(
         place: &Place,
-        name: &str,
-        side: Side,
+        station: Station,
         scenario: &str,
-        local: SocketAddr,
+        ballast: &str,
         arguments: &[String],
-        netns: &[String],
     ) -> Self {
+        let Station { name, local, claimed, .. } = &station;
         let scenario = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/live/sipp")
             .join(scenario)
@@ -141,7 +147,7 @@ impl Sipp {
         let messages = place.path(&format!("{name}.messages"));
         let errors = place.path(&format!("{name}.errors"));
         let text = |path: &Path| path.to_str().expect("our paths are UTF-8").to_owned();
-        let mut command = netns.to_vec();
+        let mut command = station.netns.clone();
         command.extend(
             [
                 "sipp",
@@ -160,12 +166,18 @@ impl Sipp {
                 "-buff_size",
                 &SOCKET_BUFFER_BYTES.to_string(),
                 "-nostdin",
+                "-key",
+                "claimed",
+                &claimed.to_string(),
+                "-key",
+                "ballast",
+                ballast,
             ]
             .map(str::to_owned),
         );
         command.extend_from_slice(arguments);
         let party = Party::start(name, &command, place.path(&format!("{name}.log")));
-        Self { name: name.to_owned(), side, party, messages, errors }
+        Self { station, party, messages, errors }
     }
 }
 
