@@ -10,4 +10,6 @@
 //! 7. `control` builds the `sip::route::table::Table`, hands it over by mailbox, and reads counters.
 #![deny(unsafe_op_in_unsafe_fn)]
 
+#[cfg(feature = "linux")]
+pub mod control;
 pub mod sip;

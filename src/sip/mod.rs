@@ -8,10 +8,18 @@
 
 use std::net::SocketAddr;
 
+pub mod admit;
 pub mod balance;
+pub mod core;
+pub mod edit;
+pub mod framing;
 pub mod message;
+pub mod outbox;
+pub mod response;
 pub mod route;
 pub mod steer;
+pub mod token;
+pub mod transaction;
 
 /// A moment on the caller's monotonic clock, in microseconds from an origin that the caller chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

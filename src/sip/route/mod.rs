@@ -1,5 +1,10 @@
 //! Where to: from a parsed message and the table to a next hop.
 //!
-//! Owns: the order in which routes are tried. Knows nothing of sockets or of how a table was made.
+//! Owns: the ways in order: `dialog` (our own Route), `request` (backend, rule), `response` (top Via). Knows nothing of
+//! sockets or of how a table was made.
 
+pub mod dialog;
+pub mod key;
+pub mod request;
+pub mod response;
 pub mod table;

@@ -7,6 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::sip::balance::{BackendSet, Balance};
 use crate::sip::message::Method;
+use crate::sip::message::uri::host_address;
+use crate::sip::token::KeyRing;
 use crate::sip::{BackendRef, ListenerId};
 
 /// Most listeners in a table: one base64 digit names a listener in our Via.
@@ -160,4 +162,134 @@ pub struct Parts {
     pub limits: Limits,
     /// Further host names (lower case) that mean this edge in Request-URI and Route.
     pub aliases: Vec<String>,
+}
+
+/// The snapshot.
+#[derive(Debug)]
+pub struct Table {
+    /// How many shards the node runs.
+    pub shards: u8,
+    /// By [`ListenerId`].
+    pub listeners: Vec<Listener>,
+    /// By [`BackendRef::pool`].
+    pub pools: Vec<Pool>,
+    /// In order; the first that matches wins.
+    pub rules: Vec<Rule>,
+    /// Seals and opens tokens.
+    pub ring: KeyRing,
+    /// Bounds.
+    pub limits: Limits,
+    aliases: Vec<String>,
+    /// Sorted, for requests that come from a backend.
+    by_socket: Vec<(SocketAddr, BackendRef)>,
+    /// Sorted; only pools with `match_source_ip`.
+    by_address: Vec<(IpAddr, BackendRef)>,
+}
+
+impl Table {
+    /// Compiles the look-ups.
+    ///
+    /// # Panics
+    /// When a bound of this module is broken or there is no key: the configuration check names these first.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        assert!((1..=SHARDS_MAX).contains(&usize::from(parts.shards)), "1 to 64 shards");
+        assert!(parts.listeners.len() <= LISTENERS_MAX, "at most 64 listeners");
+        let mut by_socket = Vec::new();
+        let mut by_address = Vec::new();
+        for (pool_index, pool) in (0_u16..).zip(&parts.pools) {
+            assert!(pool.backends.len() <= BACKENDS_MAX, "at most 1,024 backends in a pool");
+            for (backend_index, backend) in (0_u16..).zip(&pool.backends) {
+                let place = BackendRef { pool: pool_index, backend: backend_index };
+                by_socket.push((backend.address, place));
+                if pool.match_source_ip {
+                    by_address.push((backend.address.ip(), place));
+                }
+            }
+        }
+        by_socket.sort_unstable();
+        by_address.sort_unstable();
+        Self {
+            shards: parts.shards,
+            listeners: parts.listeners,
+            pools: parts.pools,
+            rules: parts.rules,
+            ring: KeyRing::new(&parts.keys),
+            limits: parts.limits,
+            aliases: parts.aliases,
+            by_socket,
+            by_address,
+        }
+    }
+
+    /// The listener.
+    #[must_use]
+    pub fn listener(&self, id: ListenerId) -> Option<&Listener> {
+        self.listeners.get(usize::from(id.0))
+    }
+
+    /// The listener that is bound to this address.
+    #[must_use]
+    pub fn listener_at(&self, address: SocketAddr) -> Option<ListenerId> {
+        self.find_listener(|listener| listener.address == address)
+    }
+
+    /// The listener to reach `destination` from: the wished one if its family fits, else the first that fits.
+    #[must_use]
+    pub fn listener_towards(&self, destination: IpAddr, wish: ListenerId) -> Option<ListenerId> {
+        let fits = |listener: &Listener| listener.address.is_ipv4() == destination.is_ipv4();
+        if self.listener(wish).is_some_and(fits) {
+            return Some(wish);
+        }
+        self.find_listener(fits)
+    }
+
+    /// The backend that sends from this address.
+    #[must_use]
+    pub fn backend_at(&self, source: SocketAddr) -> Option<BackendRef> {
+        lookup(&self.by_socket, &source).or_else(|| lookup(&self.by_address, &source.ip()))
+    }
+
+    /// The backend that is reached at exactly this address.
+    #[must_use]
+    pub fn backend_reached_at(&self, address: SocketAddr) -> Option<BackendRef> {
+        lookup(&self.by_socket, &address)
+    }
+
+    /// Host and port (as a URI or a Via has them) mean this edge.
+    #[must_use]
+    pub fn is_own(&self, host: &[u8], port: Option<u32>) -> bool {
+        let port = port.unwrap_or(5060);
+        let named = |listener: &Listener| {
+            u32::from(listener.port) == port && host.eq_ignore_ascii_case(listener.host.as_bytes())
+        };
+        if self.listeners.iter().any(named) {
+            return true;
+        }
+        match host_address(host) {
+            Some(ip) => self.is_own_address(ip, port),
+            None => self.aliases.iter().any(|alias| host.eq_ignore_ascii_case(alias.as_bytes())),
+        }
+    }
+
+    /// Address and port are those of a listener, bound or written.
+    #[must_use]
+    pub fn is_own_address(&self, ip: IpAddr, port: u32) -> bool {
+        self.listeners.iter().any(|listener| {
+            let bound = listener.address;
+            (bound.ip() == ip && u32::from(bound.port()) == port)
+                || (u32::from(listener.port) == port
+                    && host_address(listener.host.as_bytes()) == Some(ip))
+        })
+    }
+
+    fn find_listener(&self, wanted: impl Fn(&Listener) -> bool) -> Option<ListenerId> {
+        let place = self.listeners.iter().position(wanted)?;
+        u8::try_from(place).ok().map(ListenerId)
+    }
+}
+
+fn lookup<K: Ord>(sorted: &[(K, BackendRef)], key: &K) -> Option<BackendRef> {
+    let place = sorted.partition_point(|(k, _)| k < key);
+    sorted.get(place).filter(|(k, _)| k == key).map(|(_, backend)| *backend)
 }

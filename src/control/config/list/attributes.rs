@@ -1,0 +1,58 @@
+//! The attributes of a destination: `name=value` pairs between semicolons.
+//!
+//! Owns: the names that mean something here. All others are kept as they are: other software reads the same file.
+
+use super::fields::{Field, Problems, digits};
+
+/// What a line says of a destination besides its state.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Attributes {
+    /// The whole text, without one semicolon at its end.
+    pub text: String,
+    /// A name of the destination that is unique in the list.
+    pub duid: Option<String>,
+    /// 1 to 100; 0 without one.
+    pub weight: u32,
+    /// The relative weight: 1 to 100; 0 without one.
+    pub rweight: u32,
+    /// The listener to send from, as `protocol:address:port`.
+    pub socket: Option<String>,
+    /// All the others in order, names as written; the value is empty where there is no `=`.
+    pub others: Vec<(String, String)>,
+}
+
+impl Attributes {
+    pub(super) fn parse(field: Field<'_>, problems: &mut Problems<'_>) -> Self {
+        let text = field.text.strip_suffix(';').unwrap_or(field.text);
+        let mut attributes = Self { text: text.to_owned(), ..Self::default() };
+        let mut column = field.column;
+        for pair in text.split(';') {
+            attributes.add(pair, column, problems);
+            column += pair.len() + 1;
+        }
+        attributes
+    }
+
+    fn add(&mut self, pair: &str, column: usize, problems: &mut Problems<'_>) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value_column = column + name.len() + 1;
+        match name.to_ascii_lowercase().as_str() {
+            "" => {}
+            "duid" => self.duid = Some(value.to_owned()),
+            "socket" => self.socket = Some(value.to_owned()),
+            "weight" => self.weight = weight(name, value, value_column, problems),
+            "rweight" => self.rweight = weight(name, value, value_column, problems),
+            _ => self.others.push((name.to_owned(), value.to_owned())),
+        }
+    }
+}
+
+/// Out of range counts as no weight, as in Kamailio, and the destination stays.
+fn weight(name: &str, value: &str, column: usize, problems: &mut Problems<'_>) -> u32 {
+    let weight = digits(value).and_then(|digits| digits.parse().ok());
+    weight.filter(|weight| (1..=100).contains(weight)).unwrap_or_else(|| {
+        let message = format!("{name} \"{value}\" is out of range and counts as 0");
+        problems.warning(column, message, "write 1 to 100");
+        0
+    })
+}

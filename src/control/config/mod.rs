@@ -1,0 +1,2 @@
+//! Files in, meaning out, with all problems at once.
+pub mod list;

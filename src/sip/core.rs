@@ -1,0 +1,411 @@
+//! The order of the steps, nothing else: bytes in, verdict and edits out.
+//!
+//! Owns: one shard's state (the table, recent transactions, rotations) and the sequence in which the rooms are asked.
+//! Reads no clock and allocates nothing in [`Core::handle`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::admit::{self, Head, Refusal};
+use super::balance::Rotation;
+use super::message::{FieldName, Index, Message, Method, ParseError, StartLine, Via};
+use super::outbox::{Outbox, Transmit};
+use super::response::{Answer, is_own_tag, phrase, target};
+use super::route::dialog::{RouteError, RouteSet};
+use super::route::key::Keyed;
+use super::route::request::{self, Hop, Way};
+use super::route::response;
+use super::route::table::{Pool, Table};
+use super::steer::MARK;
+use super::token::SealKey;
+use super::token::via::{EdgeParameter, TransactionFields, is_marked, loop_value};
+use super::transaction::{INVITE_SECONDS, REQUEST_SECONDS, Transactions};
+use super::{BackendRef, Cause, DropReason, Now, Received, Verdict};
+
+mod forward;
+#[cfg(test)]
+mod tests;
+
+/// One shard's decisions.
+#[derive(Debug)]
+pub struct Core {
+    table: Arc<Table>,
+    shard: u8,
+    index: Index,
+    transactions: Transactions,
+    /// By pool.
+    rotations: Vec<Rotation>,
+    seed: u64,
+}
+
+/// Why [`Core::handle_timeout`] wants to be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TimeoutReason {}
+
+impl Core {
+    /// For shard `shard`; `seed` decides what chance decides (random and weight pools).
+    #[must_use]
+    pub fn new(table: Arc<Table>, seed: u64, shard: u8) -> Self {
+        let mut core = Self {
+            transactions: Transactions::new(table.limits.transactions_max),
+            table: Arc::clone(&table),
+            shard,
+            index: Index::default(),
+            rotations: Vec::new(),
+            seed,
+        };
+        core.install(table);
+        core
+    }
+
+    /// Replaces the table. Recent transactions stay; the room for them is that of the first table.
+    pub fn install(&mut self, table: Arc<Table>) {
+        let rotation = |pool: u64| Rotation::new(self.seed ^ u64::from(self.shard) << 32 ^ pool);
+        self.rotations = (0..).zip(&table.pools).map(|(pool, _)| rotation(pool)).collect();
+        self.table = table;
+    }
+
+    /// The table in use.
+    #[must_use]
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// Recent transactions, for gauges.
+    #[must_use]
+    pub fn transactions(&self) -> &Transactions {
+        &self.transactions
+    }
+
+    /// How far the rotation of a pool is, for `explain`.
+    #[must_use]
+    pub fn rotation(&self, pool: u16) -> Option<&Rotation> {
+        self.rotations.get(usize::from(pool))
+    }
+
+    /// When [`Core::handle_timeout`] wants to be called next, and why. Nothing waits yet.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Now, TimeoutReason)> {
+        None
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, _now: Now) {}
+
+    /// Decides on one message. The outbox holds the result until the next call.
+    pub fn handle(&mut self, now: Now, received: &Received<'_>, outbox: &mut Outbox) -> Verdict {
+        outbox.clear();
+        let bytes = received.bytes;
+        if bytes.iter().all(|&b| b == b'\r' || b == b'\n') {
+            return Verdict::Absorb;
+        }
+        let parsed = self.index.fill(bytes);
+        let message = Message { bytes, index: &self.index };
+        let mut turn = Turn {
+            table: &self.table,
+            shard: self.shard,
+            transactions: &mut self.transactions,
+            rotations: &mut self.rotations,
+            now,
+            received,
+            message,
+            outbox,
+        };
+        match (parsed, message.start_line()) {
+            (Err(ParseError::NotSip), _) => Verdict::Drop(DropReason::NotSip),
+            (Err(ParseError::BadStatusLine(_)), _) | (Err(_), StartLine::Status { .. }) => {
+                Verdict::Drop(DropReason::ResponseMalformed)
+            }
+            (Err(error), StartLine::Request { .. }) => turn.broken_request(error),
+            (Ok(()), StartLine::Status { code }) => turn.response(code),
+            (Ok(()), StartLine::Request { method, .. }) => {
+                turn.outbox.decision.method = Method::from_bytes(method.of(bytes));
+                turn.request()
+            }
+        }
+    }
+}
+
+/// One message on its way through the core.
+struct Turn<'a> {
+    table: &'a Table,
+    shard: u8,
+    transactions: &'a mut Transactions,
+    rotations: &'a mut [Rotation],
+    now: Now,
+    received: &'a Received<'a>,
+    message: Message<'a>,
+    outbox: &'a mut Outbox,
+}
+
+impl<'a> Turn<'a> {
+    fn response(&mut self, code: u16) -> Verdict {
+        self.outbox.decision.status = code;
+        if self.received.truncated {
+            return Verdict::Drop(DropReason::ReceiveTruncated);
+        }
+        match response::way(self.table, &self.message, &mut self.outbox.edits) {
+            Err(reason) => Verdict::Drop(reason),
+            Ok((transmit, method)) => {
+                let decision = &mut self.outbox.decision;
+                decision.method = method;
+                decision.backend = self.table.backend_at(self.received.source);
+                decision.cause = Cause::Via;
+                self.send(transmit)
+            }
+        }
+    }
+
+    fn request(&mut self) -> Verdict {
+        if self.received.truncated
+            || self.received.bytes.len() > self.table.limits.message_bytes_max
+        {
+            return self.refuse(Refusal::new(513, "Message Too Large"));
+        }
+        let head = match admit::head(&self.message) {
+            Ok(head) => head,
+            Err(refusal) => return self.refuse(refusal),
+        };
+        let fields =
+            TransactionFields::new(&self.message, &head.via, head.cseq.number, head.from.tag);
+        if head.method == Method::Ack && self.acknowledges_us(&head, &fields) {
+            self.outbox.decision.cause = Cause::Own;
+            return Verdict::Absorb;
+        }
+        let origin = self.table.backend_at(self.received.source);
+        let source = self.received.source;
+        let routes = RouteSet::read(self.table, &self.message, head.uri, source, origin.is_some());
+        let routes = match routes {
+            Ok(routes) => routes,
+            Err(RouteError::Refused(refusal)) => return self.refuse(refusal),
+            Err(RouteError::BadToken) => return self.bad_token(&head),
+        };
+        let way =
+            request::way(self.table, &self.message, &head, &routes, self.received.listener, origin);
+        if let Some(refusal) = self.refusal(&head, way) {
+            return self.refuse(refusal);
+        }
+        let pass = Pass { head, routes, fields, origin, rule: None };
+        self.follow(way, pass)
+    }
+
+    /// What a request cannot have, once it is known to be no OPTIONS for us (RFC 3261 16.3 steps 3 and 5; RFC 5393).
+    fn refusal(&self, head: &Head, way: Way) -> Option<Refusal> {
+        if matches!(way, Way::Refuse(Refusal { status: 200, .. }, None)) {
+            return None;
+        }
+        if head.max_forwards == Some(0) {
+            return Some(Refusal::new(483, "Too Many Hops"));
+        }
+        if self.message.number(FieldName::MaxBreadth).is_some_and(|breadth| breadth == Ok(0)) {
+            return Some(Refusal::new(440, "Max-Breadth Exceeded"));
+        }
+        if self.message.index.count(FieldName::ProxyRequire) > 0 {
+            return Some(Refusal::new(420, "Bad Extension"));
+        }
+        None
+    }
+
+    fn follow(&mut self, way: Way, mut pass: Pass<'a>) -> Verdict {
+        let key = self.table.ring.newest();
+        match way {
+            Way::Refuse(refusal, rule) => {
+                self.outbox.decision.rule = rule;
+                self.refuse(refusal)
+            }
+            Way::Drop(rule) => {
+                self.outbox.decision.rule = Some(rule);
+                Verdict::Drop(DropReason::Rule)
+            }
+            Way::Known(hop) => self.forward(&pass, hop, key, pass.fields.hash(key)),
+            Way::Pool { rule, pool } => {
+                pass.rule = Some(rule);
+                self.outbox.decision.rule = Some(rule);
+                self.balance(pool, &pass)
+            }
+        }
+    }
+
+    /// To the backend that the transaction went to before, else to the one that the key picks.
+    fn balance(&mut self, pool_index: u16, pass: &Pass<'a>) -> Verdict {
+        let Some(pool) = self.table.pools.get(usize::from(pool_index)) else {
+            return self.refuse(Refusal::new(404, phrase(404)));
+        };
+        if let Some((key, id, destination)) = self.recent(&pass.fields) {
+            let backend = self.table.backend_reached_at(destination);
+            let hop = Hop { destination, local: None, backend, cause: Cause::Transaction };
+            return self.forward(pass, hop, key, id);
+        }
+        let keyed = Keyed {
+            message: self.message,
+            method: pass.head.method,
+            uri: pass.routes.uri,
+            from: pass.head.from,
+            to: pass.head.to,
+            source: self.received.source,
+        };
+        let number = keyed.number(pool);
+        self.outbox.decision.key = number;
+        if number.is_none() && matches!(pass.head.method, Method::Cancel | Method::Ack) {
+            // Chance chose for its INVITE, and nobody remembers what.
+            return self.refuse(Refusal::new(481, phrase(481)));
+        }
+        let Some((backend, destination)) = self.pick(pool_index, pool, number) else {
+            return self.unavailable();
+        };
+        let key = self.table.ring.newest();
+        let id = pass.fields.hash(key);
+        let seconds =
+            if pass.head.method == Method::Invite { INVITE_SECONDS } else { REQUEST_SECONDS };
+        if !matches!(pass.head.method, Method::Ack | Method::Cancel) {
+            self.transactions.remember(id, destination, self.now, seconds);
+        }
+        let hop = Hop { destination, local: None, backend: Some(backend), cause: Cause::Balanced };
+        self.forward(pass, hop, key, id)
+    }
+
+    fn pick(
+        &mut self,
+        pool_index: u16,
+        pool: &Pool,
+        number: Option<u64>,
+    ) -> Option<(BackendRef, SocketAddr)> {
+        let rotation = self.rotations.get_mut(usize::from(pool_index))?;
+        let backend = pool.balance.pick(number, &pool.usable, rotation)?;
+        let address = pool.backends.get(usize::from(backend))?.address;
+        Some((BackendRef { pool: pool_index, backend }, address))
+    }
+
+    /// A transaction that is under way, and the key that its branch was made with.
+    fn recent(&self, fields: &TransactionFields<'_>) -> Option<(&'a SealKey, u64, SocketAddr)> {
+        self.table.ring.iter().find_map(|key| {
+            let id = fields.hash(key);
+            Some((key, id, self.transactions.backend(id, self.now)?))
+        })
+    }
+
+    fn acknowledges_us(&self, head: &Head, fields: &TransactionFields<'_>) -> bool {
+        let tag = head.to.tag.of(self.message.bytes);
+        is_own_tag(tag, &self.table.ring, |key| fields.hash(key))
+    }
+
+    /// RFC 3261 16.3 step 4, RFC 5393 4.2: we sent it on before, and nothing that we route by has changed.
+    fn has_looped(&self, value: u64) -> Result<bool, Refusal> {
+        let bytes = self.message.bytes;
+        for via in self.message.vias() {
+            let via = via.map_err(|_| Refusal::bad(FieldName::Via))?;
+            let is_ours =
+                is_marked(via.branch.of(bytes)) && self.table.is_own(via.host.of(bytes), via.port);
+            if is_ours
+                && EdgeParameter::read(via.edge.of(bytes)).is_some_and(|e| e.loop_value == value)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A token that is bad, foreign or expired: never a guess.
+    fn bad_token(&mut self, head: &Head) -> Verdict {
+        match head.method {
+            Method::Ack => Verdict::Drop(DropReason::AckTokenBad),
+            _ if head.to.tag.is_empty() => self.refuse(Refusal::new(403, "Bad Flow Token")),
+            _ => self.refuse(Refusal::new(481, "Dialog Does Not Exist")),
+        }
+    }
+
+    fn unavailable(&mut self) -> Verdict {
+        let answer = Answer {
+            refusal: Refusal::new(503, phrase(503)),
+            retry_after_seconds: Some(self.table.limits.retry_after_seconds),
+            lists_unsupported: false,
+        };
+        self.answer(&answer)
+    }
+
+    fn broken_request(&mut self, error: ParseError) -> Verdict {
+        if self.received.truncated {
+            return self.refuse(Refusal::new(513, "Message Too Large"));
+        }
+        self.refuse(match error {
+            ParseError::TooManyFields => Refusal::new(400, "Too Many Header Fields"),
+            ParseError::NoEndOfFields => Refusal::new(400, "Header Does Not End"),
+            ParseError::BadField(_) => Refusal::new(400, "Bad Header Field"),
+            _ => Refusal::new(400, "Bad Request Line"),
+        })
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> Verdict {
+        self.answer(&Answer::from(refusal))
+    }
+
+    fn answer(&mut self, answer: &Answer) -> Verdict {
+        self.outbox.decision.cause = Cause::Own;
+        self.outbox.edits.clear();
+        if self.is_ack() {
+            return Verdict::Drop(DropReason::AckUnroutable);
+        }
+        let Some(Ok(via)) = self.message.vias().next() else {
+            let reason = if self.received.truncated {
+                DropReason::ReceiveTruncated
+            } else {
+                DropReason::RequestUnanswerable
+            };
+            return Verdict::Drop(reason);
+        };
+        let key = self.table.ring.newest();
+        let source = self.received.source;
+        let transaction = self.own_transaction(&via, key);
+        answer.write(&mut self.outbox.answer, &self.message, &via, source, (key, transaction));
+        self.outbox.is_answer = true;
+        self.outbox.decision.status = answer.refusal.status;
+        let destination = target(&via, source);
+        self.outbox.transmit = Some(Transmit { destination, listener: self.received.listener });
+        if destination.port() == 0 {
+            return Verdict::Drop(DropReason::ReplyUnroutable);
+        }
+        if self.outbox.answer.len() > forward::DATAGRAM_BYTES_MAX {
+            return Verdict::Drop(DropReason::Oversized);
+        }
+        Verdict::Respond
+    }
+
+    /// What our To tag is computed from: the same as for the ACK that follows, as far as the request can be read.
+    fn own_transaction(&self, via: &Via, key: &SealKey) -> u64 {
+        let from = self.message.name_addr(FieldName::From).map(|from| from.tag);
+        let cseq = self.message.cseq().map(|cseq| cseq.number);
+        let fields = TransactionFields::new(
+            &self.message,
+            via,
+            cseq.unwrap_or_default(),
+            from.unwrap_or_default(),
+        );
+        fields.hash(key)
+    }
+
+    /// By the request line or, where that is broken, by CSeq.
+    fn is_ack(&self) -> bool {
+        self.outbox.decision.method == Method::Ack
+            || self.message.value(FieldName::CSeq).ends_with(b"ACK")
+    }
+
+    fn send(&mut self, transmit: Transmit) -> Verdict {
+        self.outbox.transmit = Some(transmit);
+        match self.outbox.edits.size(self.received.bytes.len()) {
+            Ok(size) if size <= forward::DATAGRAM_BYTES_MAX => Verdict::Forward,
+            _ => Verdict::Drop(DropReason::Oversized),
+        }
+    }
+}
+
+/// A request that is let in, and what is known of it.
+struct Pass<'a> {
+    head: Head,
+    routes: RouteSet,
+    fields: TransactionFields<'a>,
+    /// The backend that it came from.
+    origin: Option<BackendRef>,
+    /// The rule that matched.
+    rule: Option<u16>,
+}

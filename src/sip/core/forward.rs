@@ -1,0 +1,168 @@
+//! The edits of a request that is sent on (RFC 3261 16.6, 18.2.1; RFC 3327; RFC 3581; RFC 5658).
+//!
+//! Owns: which bytes change and what is written. The next hop is known already.
+
+use std::net::SocketAddr;
+
+use arrayvec::ArrayVec;
+
+use super::{
+    EdgeParameter, FieldName, Hop, MARK, Method, Pass, Refusal, SealKey, Transmit, Turn, Verdict,
+    loop_value, request, target,
+};
+use crate::sip::edit::{Edits, tail};
+use crate::sip::response::source_edits;
+use crate::sip::route::table::Listener;
+use crate::sip::token::via::branch;
+use crate::sip::token::{FlowToken, TOKEN_BYTES_MAX, TokenKind};
+use crate::sip::{Cause, ListenerId};
+
+/// The largest UDP payload over IPv4; IPv6 would carry 20 bytes more.
+pub(super) const DATAGRAM_BYTES_MAX: usize = 65_507;
+
+/// RFC 3261 16.6 step 3: for a request without Max-Forwards.
+const MAX_FORWARDS: u32 = 70;
+
+const _: () = assert!(TOKEN_BYTES_MAX * 2 < crate::sip::edit::TEXT_BYTES_MAX / 2);
+const _: () = assert!(MARK.len() == 3);
+
+impl<'a> Turn<'a> {
+    /// Records all edits and the next hop. `transaction` is the hash under `key`.
+    pub(super) fn forward(
+        &mut self,
+        pass: &Pass<'a>,
+        hop: Hop,
+        key: &SealKey,
+        transaction: u64,
+    ) -> Verdict {
+        let head = &pass.head;
+        let decision = &mut self.outbox.decision;
+        decision.backend = hop.backend.or(pass.origin);
+        decision.cause = hop.cause;
+        let came_in = self.received.listener;
+        let Some(transmit) = request::sender(self.table, &hop, came_in) else {
+            return self.refuse(Refusal::new(503, "No Listener Towards Next Hop"));
+        };
+        let is_from_backend = pass.origin.is_some();
+        let loops = loop_value(
+            key,
+            &self.message,
+            head.uri.whole,
+            head.to.tag,
+            is_from_backend,
+            &pass.fields,
+        );
+        let reply_to = target(&head.via, self.received.source);
+        let edge = EdgeParameter::new(key, transaction, came_in, reply_to, loops);
+        match self.has_looped(edge.loop_value) {
+            Ok(false) => {}
+            Ok(true) => return self.refuse(Refusal::new(482, "Loop Detected")),
+            Err(refusal) => return self.refuse(refusal),
+        }
+
+        let minds_strict = is_from_backend || hop.cause == Cause::Token;
+        pass.routes.edit(&self.message, head.uri, minds_strict, &mut self.outbox.edits);
+        self.edit_max_forwards(head.max_forwards);
+        self.edit_received_via(pass);
+        self.put_via(transmit.listener, &branch(transaction, key, self.shard), &edge);
+        self.put_own_routes(pass, &hop, transmit);
+        // One edit holds all new fields: they stand in front of the first field, the Via on top.
+        self.outbox.edits.insert(self.message.fields_start());
+        if head.content_end < self.message.bytes.len() {
+            self.outbox.edits.delete(tail(head.content_end, self.message.bytes.len()));
+        }
+        match self.send(transmit) {
+            Verdict::Drop(_) => self.refuse(Refusal::new(513, "Message Too Large")),
+            verdict => verdict,
+        }
+    }
+
+    /// RFC 3261 16.6 step 3. A missing one is written with the new fields.
+    fn edit_max_forwards(&mut self, hops: Option<u32>) {
+        let field = self.message.field(FieldName::MaxForwards);
+        if let (Some(hops), Some(field)) = (hops, field) {
+            self.outbox.edits.put_number(hops.saturating_sub(1)).replace(field.value);
+        }
+    }
+
+    /// RFC 3261 18.2.1, RFC 3581 4.
+    fn edit_received_via(&mut self, pass: &Pass<'_>) {
+        let mut text = ArrayVec::<u8, 64>::new();
+        for edit in source_edits(&pass.head.via, self.received.source, self.message.bytes) {
+            text.clear();
+            edit.write(&mut text);
+            self.outbox.edits.put(&text).replace(edit.place);
+        }
+    }
+
+    /// RFC 3261 16.6 step 8.
+    fn put_via(&mut self, listener: ListenerId, branch: &[u8], edge: &EdgeParameter) {
+        let Some(listener) = self.table.listener(listener) else { return };
+        let edits = &mut self.outbox.edits;
+        edits.put(b"Via: SIP/2.0/UDP ");
+        put_host_port(edits, listener);
+        edits.put(b";branch=").put(branch).put(b";e=").put(&edge.text()).put(b"\r\n");
+        if self.message.index.count(FieldName::MaxForwards) == 0 {
+            edits.put(b"Max-Forwards: ").put_number(MAX_FORWARDS).put(b"\r\n");
+        }
+    }
+
+    /// Record-Route (RFC 3261 16.6 step 4) or Path (RFC 3327), twice when it leaves by another listener (RFC 5658).
+    fn put_own_routes(&mut self, pass: &Pass<'_>, hop: &Hop, transmit: Transmit) {
+        let (field, kind) = match self.own_route_kind(pass) {
+            None => return,
+            Some(TokenKind::Path) => (&b"Path: "[..], TokenKind::Path),
+            Some(TokenKind::Dialog) => (&b"Record-Route: "[..], TokenKind::Dialog),
+        };
+        let Some(token) = self.flow_token(kind, pass, hop, transmit) else { return };
+        let scheme: &[u8] = if pass.head.uri.scheme == crate::sip::message::Scheme::Sips {
+            b"sips:"
+        } else {
+            b"sip:"
+        };
+        let user = token.seal(&self.table.ring, self.shard);
+        let came_in = self.received.listener;
+        let is_pair = came_in != transmit.listener;
+        let sides = [Some(transmit.listener), is_pair.then_some(came_in)];
+        for listener in sides.into_iter().flatten().filter_map(|id| self.table.listener(id)) {
+            let edits = &mut self.outbox.edits;
+            edits.put(field).put(b"<").put(scheme).put(&user).put(b"@");
+            put_host_port(edits, listener);
+            edits.put(if is_pair { b";lr;r2=on>\r\n" } else { b";lr>\r\n" });
+        }
+    }
+
+    fn own_route_kind(&self, pass: &Pass<'_>) -> Option<TokenKind> {
+        let rule = pass.rule.and_then(|rule| self.table.rules.get(usize::from(rule)));
+        let method = pass.head.method;
+        if method == Method::Register {
+            // Only towards a pool: what a backend registers elsewhere is its own affair.
+            return rule.filter(|rule| rule.path).map(|_| TokenKind::Path);
+        }
+        let starts_dialog = method.forms_dialog() && pass.head.to.tag.is_empty();
+        (starts_dialog && rule.is_none_or(|rule| rule.record_route)).then_some(TokenKind::Dialog)
+    }
+
+    /// The client's side is where the request came from, or, from a backend, where it goes.
+    fn flow_token(
+        &self,
+        kind: TokenKind,
+        pass: &Pass<'_>,
+        hop: &Hop,
+        transmit: Transmit,
+    ) -> Option<FlowToken> {
+        let bound = |id: ListenerId| self.table.listener(id).map(|l| l.address);
+        let came_in = bound(self.received.listener)?;
+        let (local, remote, backend): (_, _, SocketAddr) = if pass.origin.is_some() {
+            (bound(transmit.listener)?, hop.destination, self.received.source)
+        } else {
+            (came_in, self.received.source, hop.destination)
+        };
+        let backend = (kind == TokenKind::Dialog).then_some(backend);
+        Some(FlowToken { kind, local, remote, backend })
+    }
+}
+
+fn put_host_port(edits: &mut Edits, listener: &Listener) {
+    edits.put(listener.host.as_bytes()).put(b":").put_number(u32::from(listener.port));
+}

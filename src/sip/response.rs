@@ -1,0 +1,241 @@
+//! Our own answers (RFC 3261 8.2.6, 16.7, 18.2): bytes, To tag and where they go.
+//!
+//! Owns: what is copied from a request into its response. Knows nothing of why it is answered. Answers are stateless: a
+//! retransmission gets the same one, and the ACK that follows shows by its To tag that it is for us.
+
+use std::hash::Hasher as _;
+use std::net::SocketAddr;
+
+use super::admit::{Refusal, port_is_usable};
+use super::edit::decimal;
+use super::message::{FieldName, Message, Span, Via};
+use super::token::via::put_digits;
+use super::token::{KeyRing, SealKey};
+
+/// Size of our To tags: `e` and 11 digits.
+const TAG_BYTES: usize = 12;
+
+/// Our To tag for a transaction.
+#[must_use]
+fn tag(key: &SealKey, transaction: u64) -> [u8; TAG_BYTES] {
+    let mut hasher = key.tag_hasher();
+    hasher.write(&transaction.to_le_bytes());
+    let mut text = [b'e'; TAG_BYTES];
+    put_digits(&mut text[1..], hasher.finish());
+    text
+}
+
+/// The To tag of an ACK shows that it acknowledges an answer of ours (RFC 3261 17.1.1.3: it has the branch of its
+/// INVITE, so `transaction` under each key is that of the INVITE).
+pub fn is_own_tag(found: &[u8], ring: &KeyRing, transaction: impl Fn(&SealKey) -> u64) -> bool {
+    found.len() == TAG_BYTES
+        && found[0] == b'e'
+        && ring.iter().any(|key| tag(key, transaction(key)) == found)
+}
+
+/// Where a response to a request goes (RFC 3261 18.2.2, RFC 3581 4): the source address, always, because a
+/// `received` shows it where it differs from sent-by; the source port when `rport` asks for it, else that of sent-by.
+/// `maddr` is not followed: it would let anybody aim our answers at others.
+#[must_use]
+pub fn target(via: &Via, source: SocketAddr) -> SocketAddr {
+    let port = match via.port {
+        _ if via.rport_parameter.is_some() || !port_is_usable(via.port) => source.port(),
+        Some(port) => u16::try_from(port).unwrap_or(source.port()),
+        None => 5060,
+    };
+    SocketAddr::new(source.ip(), port)
+}
+
+/// An answer in the making.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer {
+    /// Status, phrase and field to blame.
+    pub refusal: Refusal,
+    /// A `Retry-After`, in seconds.
+    pub retry_after_seconds: Option<u32>,
+    /// List what Proxy-Require asks for as `Unsupported` (RFC 3261 16.3 step 5).
+    pub lists_unsupported: bool,
+}
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, retry_after_seconds: None, lists_unsupported: refusal.status == 420 }
+    }
+}
+
+impl Answer {
+    /// Writes the response to `message`. Whatever the request lacks, the response lacks.
+    pub fn write(
+        &self,
+        out: &mut Vec<u8>,
+        message: &Message<'_>,
+        via: &Via,
+        source: SocketAddr,
+        tag_key: (&SealKey, u64),
+    ) {
+        self.write_status_line(out);
+        write_vias(out, message, via, source);
+        for name in [FieldName::From, FieldName::To, FieldName::CallId, FieldName::CSeq] {
+            let Some(field) = message.field(name) else { continue };
+            write_field(out, name, field.value.of(message.bytes));
+            if name == FieldName::To && !has_tag(field.value.of(message.bytes)) {
+                out.truncate(out.len() - 2);
+                out.extend_from_slice(b";tag=");
+                out.extend_from_slice(&tag(tag_key.0, tag_key.1));
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            out.extend_from_slice(b"Retry-After: ");
+            out.extend_from_slice(decimal(seconds, &mut [0; 10]));
+            out.extend_from_slice(b"\r\n");
+        }
+        if self.lists_unsupported {
+            for field in message.index.all(FieldName::ProxyRequire) {
+                out.extend_from_slice(b"Unsupported: ");
+                out.extend_from_slice(field.value.of(message.bytes));
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+    }
+
+    fn write_status_line(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"SIP/2.0 ");
+        out.extend_from_slice(decimal(u32::from(self.refusal.status), &mut [0; 10]));
+        out.push(b' ');
+        out.extend_from_slice(self.refusal.reason.as_bytes());
+        if let Some(field) = self.refusal.field {
+            out.push(b' ');
+            out.extend_from_slice(field.label().as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// All Via fields in order, the top one with `received` and `rport` filled in.
+fn write_vias(out: &mut Vec<u8>, message: &Message<'_>, top: &Via, source: SocketAddr) {
+    for (place, field) in message.index.all(FieldName::Via).enumerate() {
+        if place > 0 {
+            write_field(out, FieldName::Via, field.value.of(message.bytes));
+            continue;
+        }
+        out.extend_from_slice(b"Via: ");
+        let mut at = field.value.start;
+        let mut piece = |out: &mut Vec<u8>, until: u16, text: &[u8], resume: u16| {
+            out.extend_from_slice(Span { start: at, end: until.max(at) }.of(message.bytes));
+            out.extend_from_slice(text);
+            at = resume;
+        };
+        let mut text = arrayvec::ArrayVec::<u8, 64>::new();
+        for edit in source_edits(top, source, message.bytes) {
+            text.clear();
+            edit.write(&mut text);
+            piece(out, edit.place.start, &text, edit.place.end);
+        }
+        piece(out, field.value.end, b"\r\n", field.value.end);
+    }
+}
+
+fn write_field(out: &mut Vec<u8>, name: FieldName, value: &[u8]) {
+    out.extend_from_slice(name.label().as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A To that could not be parsed may have a tag all the same.
+fn has_tag(value: &[u8]) -> bool {
+    let after_brackets = memchr::memrchr(b'>', value).map_or(value, |at| &value[at..]);
+    after_brackets.split(|&b| b == b';').skip(1).any(|parameter| {
+        let name = parameter.split(|&b| b == b'=').next().unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(b"tag")
+    })
+}
+
+/// One change to the top Via that notes the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceEdit {
+    /// What is replaced; empty for an insertion.
+    pub place: Span,
+    received: Option<std::net::IpAddr>,
+    rport: Option<u16>,
+}
+
+impl SourceEdit {
+    /// The text that goes to `place`.
+    pub fn write<const N: usize>(&self, text: &mut arrayvec::ArrayVec<u8, N>) {
+        use std::io::Write as _;
+        // The longest is `;received=` and an IPv6 address: 49 bytes; callers have room for 64.
+        let mut out = [0_u8; 64];
+        let mut rest = &mut out[..];
+        let semicolon = if self.place.is_empty() { ";" } else { "" };
+        let written = match (self.received, self.rport) {
+            (Some(ip), _) => write!(rest, "{semicolon}received={ip}"),
+            (None, Some(port)) => write!(rest, "{semicolon}rport={port}"),
+            (None, None) => Ok(()),
+        };
+        let left = rest.len();
+        if written.is_ok() {
+            text.extend(out[..64 - left].iter().copied().take(text.remaining_capacity()));
+        }
+    }
+}
+
+/// RFC 3261 18.2.1 and RFC 3581 4: `received` when sent-by is not the source address, or `rport` is there, or somebody
+/// wrote one already; `rport` gets its value. In the order of their places.
+pub fn source_edits(
+    via: &Via,
+    source: SocketAddr,
+    bytes: &[u8],
+) -> impl Iterator<Item = SourceEdit> + use<> {
+    let sent_by = super::message::uri::host_address(via.host.of(bytes));
+    let rport = via.rport_parameter.map(|place| SourceEdit {
+        place,
+        received: None,
+        rport: Some(source.port()),
+    });
+    let wanted =
+        sent_by != Some(source.ip()) || rport.is_some() || via.received_parameter.is_some();
+    let behind_sent_by = Span { start: via.sent_by_end, end: via.sent_by_end };
+    let received = wanted.then(|| SourceEdit {
+        place: via.received_parameter.unwrap_or(behind_sent_by),
+        received: Some(source.ip()),
+        rport: None,
+    });
+    let mut edits = [received, rport];
+    edits.sort_by_key(|edit| edit.map(|e| e.place.start));
+    edits.into_iter().flatten()
+}
+
+/// The usual phrase of a status (RFC 3261 21), for `reply = STATUS` of a rule.
+#[must_use]
+pub const fn phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        301 => "Moved Permanently",
+        302 => "Moved Temporarily",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        410 => "Gone",
+        480 => "Temporarily Unavailable",
+        481 => "Call/Transaction Does Not Exist",
+        482 => "Loop Detected",
+        486 => "Busy Here",
+        488 => "Not Acceptable Here",
+        500 => "Server Internal Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        504 => "Server Time-out",
+        600 => "Busy Everywhere",
+        603 => "Decline",
+        604 => "Does Not Exist Anywhere",
+        606 => "Not Acceptable",
+        _ => "Refused",
+    }
+}

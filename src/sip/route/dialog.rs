@@ -1,0 +1,226 @@
+//! Route fields: which of them are ours, what their tokens say, and the edits that take them off (RFC 3261 16.4, 16.6
+//! step 6, 16.12; RFC 5658).
+//!
+//! Owns: popping, strict routers before and behind us. Knows nothing of pools or rules.
+
+use std::net::SocketAddr;
+
+use super::table::Table;
+use crate::sip::admit::Refusal;
+use crate::sip::edit::Edits;
+use crate::sip::message::lex::Cursor;
+use crate::sip::message::{FieldName, Message, NameAddr, Scheme, Span, Uri};
+use crate::sip::token::{FlowToken, TokenKind};
+
+/// Most values of ours on top of a Route list. A spiral through one pool leaves four.
+const POPPED_MAX: usize = 8;
+
+/// Marks the two Record-Routes of one pass through us (RFC 5658 leaves the name open; this is the usual one).
+pub const PAIR_PARAMETER: &[u8] = b"r2";
+
+/// Where our tokens lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Along {
+    /// To the backend that has the dialog.
+    Backend(SocketAddr),
+    /// To a client: from this local address to that remote one.
+    Flow {
+        /// Ours.
+        local: SocketAddr,
+        /// The client's.
+        remote: SocketAddr,
+    },
+}
+
+/// Why a Route list cannot be followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteError {
+    /// Answered with this.
+    Refused(Refusal),
+    /// A token that does not open, or that the sender may not use.
+    BadToken,
+}
+
+/// What is left of a request's Route list, and what was on top of it.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteSet {
+    /// Where our tokens lead, if there were any.
+    pub along: Option<Along>,
+    /// The first Route that is not ours.
+    pub next: Option<Uri>,
+    /// The Request-URI after a strict router before us is undone (RFC 3261 16.4).
+    pub uri: Uri,
+    /// How many values there are.
+    count: usize,
+    /// How many on top are ours.
+    popped: usize,
+    /// The last value became the Request-URI.
+    is_unstrict: bool,
+}
+
+impl RouteSet {
+    /// Reads the Route fields. `is_from_backend`: the source is a backend of the table.
+    ///
+    /// # Errors
+    /// When a Route breaks the grammar, or a token is bad.
+    pub fn read(
+        table: &Table,
+        message: &Message<'_>,
+        uri: Uri,
+        source: SocketAddr,
+        is_from_backend: bool,
+    ) -> Result<Self, RouteError> {
+        let mut set =
+            Self { along: None, next: None, uri, count: 0, popped: 0, is_unstrict: false };
+        let bytes = message.bytes;
+        let mut crossing = Crossing { source, is_from_backend, along: None, half: None };
+        let mut last = None;
+        let has_own_uri = is_own(table, &uri, bytes) && FlowToken::is_token(uri.user.of(bytes));
+        if has_own_uri {
+            crossing.pass(table, &uri, bytes)?;
+        }
+        for value in message.name_addrs(FieldName::Route) {
+            let uri = value.ok().and_then(|v: NameAddr| Uri::parse(bytes, v.uri).ok());
+            let uri = uri.ok_or(RouteError::Refused(Refusal::bad(FieldName::Route)))?;
+            set.count += 1;
+            last = Some(uri);
+            if set.next.is_some() {
+                continue;
+            }
+            if !is_own(table, &uri, bytes) {
+                set.next = Some(uri);
+                continue;
+            }
+            set.popped += 1;
+            if set.popped > POPPED_MAX {
+                return Err(RouteError::Refused(Refusal::new(400, "Too Many Own Routes")));
+            }
+            if FlowToken::is_token(uri.user.of(bytes)) {
+                crossing.pass(table, &uri, bytes)?;
+            }
+        }
+        set.along = crossing.along;
+        if let (true, Some(last)) = (has_own_uri, last) {
+            set.undo_strict(last);
+        }
+        Ok(set)
+    }
+
+    /// RFC 3261 16.4: a strict router put our Record-Route URI into the Request-URI; the real one is the last Route.
+    fn undo_strict(&mut self, last: Uri) {
+        self.uri = last;
+        self.is_unstrict = true;
+        if self.next.is_some_and(|next| next.whole == last.whole) {
+            self.next = None;
+        }
+        self.popped = self.popped.min(self.count - 1);
+    }
+
+    /// The next hop is a strict router (RFC 3261 16.6 step 6).
+    #[must_use]
+    pub fn is_strict_ahead(&self, bytes: &[u8]) -> bool {
+        self.next.is_some_and(|next| !next.is_loose(bytes))
+    }
+
+    /// Records the edits: takes off what is ours, and turns the list for a strict router ahead if `minds_strict`.
+    pub fn edit(
+        &self,
+        message: &Message<'_>,
+        received_uri: Uri,
+        minds_strict: bool,
+        edits: &mut Edits,
+    ) {
+        let strict = self.next.filter(|_| minds_strict && self.is_strict_ahead(message.bytes));
+        let first_kept = self.popped + usize::from(strict.is_some());
+        let behind_kept = self.count - usize::from(self.is_unstrict);
+        if first_kept > 0 || behind_kept < self.count {
+            keep_values(message, first_kept, behind_kept, edits);
+        }
+        if let Some(strict) = strict {
+            // RFC 3261 16.6 step 6: the Request-URI goes to the end, the first Route into its place.
+            let behind = message.index.all(FieldName::Route).last().map(|field| field.line.end);
+            let at = usize::from(behind.unwrap_or_default());
+            edits.put(b"Route: <").insert(at);
+            edits.copy(Span::new(at, at), self.uri.whole);
+            edits.put(b">\r\n").insert(at);
+            edits.copy(received_uri.whole, strict.whole);
+        } else if self.is_unstrict {
+            edits.copy(received_uri.whole, self.uri.whole);
+        }
+    }
+}
+
+fn is_own(table: &Table, uri: &Uri, bytes: &[u8]) -> bool {
+    matches!(uri.scheme, Scheme::Sip | Scheme::Sips) && table.is_own(uri.host.of(bytes), uri.port)
+}
+
+/// Follows our tokens from one side to the other.
+struct Crossing {
+    source: SocketAddr,
+    is_from_backend: bool,
+    along: Option<Along>,
+    /// The first of a pair of Record-Routes; its other half says the same.
+    half: Option<FlowToken>,
+}
+
+impl Crossing {
+    fn pass(&mut self, table: &Table, uri: &Uri, bytes: &[u8]) -> Result<(), RouteError> {
+        let token =
+            FlowToken::open(uri.user.of(bytes), &table.ring).map_err(|_| RouteError::BadToken)?;
+        let is_half = uri.parameter(bytes, PAIR_PARAMETER).is_some();
+        if is_half && self.half.take() == Some(token) {
+            return Ok(());
+        }
+        self.half = is_half.then_some(token);
+        self.along = Some(self.cross(&token).ok_or(RouteError::BadToken)?);
+        Ok(())
+    }
+
+    /// The other side of the token, seen from where the request stands now.
+    fn cross(&self, token: &FlowToken) -> Option<Along> {
+        let to_client = Along::Flow { local: token.local, remote: token.remote };
+        let stands_at_pool = match self.along {
+            Some(Along::Backend(_)) => true,
+            Some(Along::Flow { .. }) => false,
+            None if self.source == token.remote => false,
+            None => self.is_from_backend || token.backend == Some(self.source),
+        };
+        match token.kind {
+            // The registrar's way to a phone; phones see it too (RFC 3327 5.3) and may not use it.
+            TokenKind::Path => stands_at_pool.then_some(to_client),
+            TokenKind::Dialog if stands_at_pool => Some(to_client),
+            TokenKind::Dialog => token.backend.map(Along::Backend),
+        }
+    }
+}
+
+/// Deletes all values but those with a place in `first..behind`, counted over all Route fields.
+fn keep_values(message: &Message<'_>, first: usize, behind: usize, edits: &mut Edits) {
+    let bytes = message.bytes;
+    let mut place = 0;
+    for field in message.index.all(FieldName::Route) {
+        let mut cursor = Cursor::new(bytes, field.value);
+        let mut kept: Option<Span> = None;
+        // They were read before, so they parse.
+        while let Ok(value) = NameAddr::parse(bytes, &mut cursor) {
+            if (first..behind).contains(&place) {
+                let start = kept.map_or(value.value.start, |k| k.start);
+                kept = Some(Span { start, end: value.value.end });
+            }
+            place += 1;
+            if !cursor.eat_separator(b',') {
+                break;
+            }
+        }
+        match kept {
+            None => edits.delete(field.line),
+            Some(kept) => {
+                let front = Span { start: field.value.start, end: kept.start };
+                let back = Span { start: kept.end, end: field.value.end };
+                for span in [front, back].into_iter().filter(|span| !span.is_empty()) {
+                    edits.delete(span);
+                }
+            }
+        }
+    }
+}

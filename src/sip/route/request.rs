@@ -1,0 +1,181 @@
+//! The way of a request: along our tokens, by Route and Request-URI for what comes from a backend, by the rules for the rest.
+//!
+//! Owns: the order of these questions, and that nothing from outside goes anywhere but to a pool or along a token.
+//! Knows nothing of bytes that are sent.
+
+use std::net::SocketAddr;
+
+use super::dialog::{Along, RouteSet};
+use super::table::{Action, Rule, Table};
+use crate::sip::admit::{Head, Refusal, port_is_usable};
+use crate::sip::message::{Message, Method, Scheme, Uri};
+use crate::sip::outbox::Transmit;
+use crate::sip::response::phrase;
+use crate::sip::{BackendRef, Cause, ListenerId};
+
+/// What a request meets before any pool is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The next hop is known.
+    Known(Hop),
+    /// A backend of this pool is to be picked.
+    Pool {
+        /// Index into [`Table::rules`].
+        rule: u16,
+        /// Index into [`Table::pools`].
+        pool: u16,
+    },
+    /// Answer it.
+    Refuse(Refusal, Option<u16>),
+    /// A rule says to drop it.
+    Drop(u16),
+}
+
+/// A next hop and how it was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hop {
+    /// Where it goes.
+    pub destination: SocketAddr,
+    /// Our address of that flow, when a token names one.
+    pub local: Option<SocketAddr>,
+    /// The backend on the other side, if it goes to one.
+    pub backend: Option<BackendRef>,
+    /// How it was found.
+    pub cause: Cause,
+}
+
+/// Finds the way.
+#[must_use]
+pub fn way(
+    table: &Table,
+    message: &Message<'_>,
+    head: &Head,
+    routes: &RouteSet,
+    listener: ListenerId,
+    origin: Option<BackendRef>,
+) -> Way {
+    let bytes = message.bytes;
+    if let Some(along) = routes.along {
+        return Way::Known(along_token(table, along));
+    }
+    let is_own = is_own(table, &routes.uri, bytes);
+    if is_own && head.method == Method::Options && !routes.uri.has_user && routes.next.is_none() {
+        return Way::Refuse(Refusal::new(200, phrase(200)), None);
+    }
+    if origin.is_some() {
+        return from_backend(table, bytes, routes, is_own);
+    }
+    if let Some(hop) = in_dialog(table, bytes, head, routes) {
+        return Way::Known(hop);
+    }
+    by_rule(table, bytes, head, routes, listener)
+}
+
+fn along_token(table: &Table, along: Along) -> Hop {
+    match along {
+        Along::Backend(destination) => Hop {
+            destination,
+            local: None,
+            backend: table.backend_reached_at(destination),
+            cause: Cause::Token,
+        },
+        Along::Flow { local, remote } => {
+            Hop { destination: remote, local: Some(local), backend: None, cause: Cause::Token }
+        }
+    }
+}
+
+/// RFC 3261 16.5, 16.6 step 7: by Route, else by Request-URI. Never back into a pool.
+fn from_backend(table: &Table, bytes: &[u8], routes: &RouteSet, is_own: bool) -> Way {
+    let (uri, cause) = match routes.next {
+        Some(next) => (next, Cause::RouteField),
+        None if is_own => return Way::Refuse(Refusal::new(404, phrase(404)), None),
+        None => (routes.uri, Cause::RequestUri),
+    };
+    let Some(destination) = address(&uri, bytes) else {
+        return Way::Refuse(Refusal::new(503, "Next Hop Is Not A UDP Address"), None);
+    };
+    if table.is_own_address(destination.ip(), u32::from(destination.port())) {
+        return Way::Refuse(Refusal::new(482, phrase(482)), None);
+    }
+    let backend = table.backend_reached_at(destination);
+    Way::Known(Hop { destination, local: None, backend, cause })
+}
+
+/// A request in a dialog whose Request-URI is a backend: the pool did not want to be record-routed.
+fn in_dialog(table: &Table, bytes: &[u8], head: &Head, routes: &RouteSet) -> Option<Hop> {
+    if head.to.tag.is_empty() {
+        return None;
+    }
+    let destination = address(&routes.uri, bytes)?;
+    let backend = Some(table.backend_reached_at(destination)?);
+    Some(Hop { destination, local: None, backend, cause: Cause::RequestUri })
+}
+
+fn by_rule(
+    table: &Table,
+    bytes: &[u8],
+    head: &Head,
+    routes: &RouteSet,
+    listener: ListenerId,
+) -> Way {
+    let host = routes.uri.host.of(bytes);
+    let matches = |rule: &Rule| {
+        (rule.listeners.is_empty() || rule.listeners.contains(&listener))
+            && matches_method(rule, bytes, head)
+            && (rule.domains.is_empty()
+                || rule.domains.iter().any(|d| host.eq_ignore_ascii_case(d.as_bytes())))
+    };
+    let found = (0_u16..).zip(&table.rules).find(|(_, rule)| matches(rule));
+    match found {
+        None => Way::Refuse(Refusal::new(404, phrase(404)), None),
+        Some((rule, Rule { action: Action::Pool(pool), .. })) => Way::Pool { rule, pool: *pool },
+        Some((rule, Rule { action: Action::Reply(status), .. })) => {
+            Way::Refuse(Refusal::new(*status, phrase(*status)), Some(rule))
+        }
+        Some((rule, Rule { action: Action::Drop, .. })) => Way::Drop(rule),
+    }
+}
+
+/// ACK and CANCEL belong to their INVITE and go where it goes.
+fn matches_method(rule: &Rule, bytes: &[u8], head: &Head) -> bool {
+    if rule.methods.is_empty() && rule.other_methods.is_empty() {
+        return true;
+    }
+    let method = match head.method {
+        Method::Ack | Method::Cancel => Method::Invite,
+        Method::Other => {
+            let name = head.method_name.of(bytes);
+            return rule.other_methods.iter().any(|other| other.as_bytes() == name);
+        }
+        method => method,
+    };
+    rule.methods.contains(&method) || rule.methods.contains(&head.method)
+}
+
+fn is_own(table: &Table, uri: &Uri, bytes: &[u8]) -> bool {
+    matches!(uri.scheme, Scheme::Sip | Scheme::Sips) && table.is_own(uri.host.of(bytes), uri.port)
+}
+
+/// The UDP address that a URI names: an IP literal, and no other transport asked for.
+fn address(uri: &Uri, bytes: &[u8]) -> Option<SocketAddr> {
+    let is_udp = uri.parameter(bytes, b"transport").is_none_or(|t| t.eq_ignore_ascii_case(b"udp"));
+    let host = match uri.parameter(bytes, b"maddr") {
+        Some(maddr) => crate::sip::message::uri::host_address(maddr)?,
+        None => uri.address(bytes)?,
+    };
+    if uri.scheme != Scheme::Sip || !is_udp || !port_is_usable(uri.port) {
+        return None;
+    }
+    Some(SocketAddr::new(host, u16::try_from(uri.port.unwrap_or(5060)).ok()?))
+}
+
+/// The listener that sends: the one of the flow, or the pool's own, or the one that the request came in by.
+#[must_use]
+pub fn sender(table: &Table, hop: &Hop, came_in: ListenerId) -> Option<Transmit> {
+    let of_flow = hop.local.and_then(|local| table.listener_at(local));
+    let of_pool = hop.backend.and_then(|b| table.pools.get(usize::from(b.pool))?.send_from);
+    let wish = of_flow.or(of_pool).unwrap_or(came_in);
+    let listener = table.listener_towards(hop.destination.ip(), wish)?;
+    Some(Transmit { destination: hop.destination, listener })
+}

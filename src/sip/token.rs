@@ -1,0 +1,262 @@
+//! What is sealed into our Record-Route and Path URIs: a flow and the backend of a dialog.
+//!
+//! Owns: layout and cryptography of flow tokens. Knows nothing of messages or pools.
+//!
+//! A token is the user part of a URI: `~e~` shard-digit key-digit base64url(tag ciphertext). It seals addresses, not
+//! indices, so it opens after any pool edit, after a restart and on every node that has the key.
+//!
+//! Construction: SIV (RFC 5297's idea) from SipHash-2-4. The tag is 96 bits of the 128-bit hash of key digit and
+//! plaintext; the keystream is the 64-bit hash of tag and block number under another key. There is no nonce to reuse:
+//! equal plaintexts give equal tokens. The shard digit is a hint in clear and not covered: changing it costs a hop.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use arrayvec::ArrayVec;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq as _;
+
+use super::steer::MARK;
+pub use keys::{KeyRing, SealKey};
+
+mod keys;
+pub mod via;
+
+/// Longest token: mark, two digits and the base64 of tag, head and three IPv6 addresses with ports.
+pub const TOKEN_BYTES_MAX: usize = MARK.len() + 2 + (SEALED_BYTES_MAX * 4).div_ceil(3);
+
+const TAG_BYTES: usize = 12;
+const PLAIN_BYTES_MAX: usize = 1 + 3 * 18;
+const SEALED_BYTES_MAX: usize = TAG_BYTES + PLAIN_BYTES_MAX;
+
+/// Digits of shard, key and listener: their place is their value.
+pub const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// The value of a digit.
+#[must_use]
+pub fn digit_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'A'..=b'Z' => Some(digit - b'A'),
+        b'a'..=b'z' => Some(digit - b'a' + 26),
+        b'0'..=b'9' => Some(digit - b'0' + 52),
+        b'-' => Some(62),
+        b'_' => Some(63),
+        _ => None,
+    }
+}
+
+/// The digit of a value below 64.
+#[must_use]
+pub fn digit(value: u8) -> u8 {
+    DIGITS[usize::from(value & 63)]
+}
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenKind {
+    /// In a Record-Route: requests of the dialog, from either side.
+    Dialog,
+    /// In a Path (RFC 3327): requests from a registrar to the flow. Only backends may use it.
+    Path,
+}
+
+/// The sealed content: who is on the client's side and who is on the pool's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlowToken {
+    /// What it is for.
+    pub kind: TokenKind,
+    /// Our own address on the client's flow.
+    pub local: SocketAddr,
+    /// The client's address on that flow.
+    pub remote: SocketAddr,
+    /// The backend that has the dialog.
+    pub backend: Option<SocketAddr>,
+}
+
+/// Why a token does not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenError {
+    /// Not laid out like a token of ours.
+    Shape,
+    /// Sealed with a key that is not (or no longer) in the ring.
+    UnknownKey,
+    /// It was changed, or sealed with another secret.
+    Forged,
+}
+
+impl FlowToken {
+    /// Seals with the newest key; the text goes into the user part of a URI.
+    #[must_use]
+    pub fn seal(&self, ring: &KeyRing, shard: u8) -> ArrayVec<u8, TOKEN_BYTES_MAX> {
+        let key = ring.newest();
+        let mut plain = ArrayVec::<u8, PLAIN_BYTES_MAX>::new();
+        self.write(&mut plain);
+        let tag = key.tag(&plain);
+        key.apply_keystream(&tag, &mut plain);
+        let mut sealed = ArrayVec::<u8, SEALED_BYTES_MAX>::new();
+        sealed.extend(tag);
+        sealed.extend(plain);
+
+        let mut text = ArrayVec::new();
+        text.extend(*MARK);
+        text.extend([digit(shard), digit(key.id)]);
+        let mut encoded = [0; TOKEN_BYTES_MAX];
+        let size = URL_SAFE_NO_PAD
+            .encode_slice(&sealed, &mut encoded)
+            .expect("TOKEN_BYTES_MAX is derived from SEALED_BYTES_MAX");
+        text.extend(encoded[..size].iter().copied());
+        text
+    }
+
+    /// The text could be a token of ours: it starts with the mark.
+    #[must_use]
+    pub fn is_token(user: &[u8]) -> bool {
+        user.starts_with(MARK)
+    }
+
+    /// Opens the user part of a URI.
+    ///
+    /// # Errors
+    /// When it is not a token that a key of the ring has sealed.
+    pub fn open(user: &[u8], ring: &KeyRing) -> Result<Self, TokenError> {
+        let text = user.strip_prefix(MARK).ok_or(TokenError::Shape)?;
+        let [_shard, key, encoded @ ..] = text else { return Err(TokenError::Shape) };
+        let key_id = digit_value(*key).ok_or(TokenError::Shape)?;
+        let key = ring.by_id(key_id).ok_or(TokenError::UnknownKey)?;
+
+        let mut sealed = [0; SEALED_BYTES_MAX + 2];
+        let size =
+            URL_SAFE_NO_PAD.decode_slice(encoded, &mut sealed).map_err(|_| TokenError::Shape)?;
+        let (tag, plain) =
+            sealed[..size].split_at_mut_checked(TAG_BYTES).ok_or(TokenError::Shape)?;
+        let tag = <[u8; TAG_BYTES]>::try_from(&*tag).map_err(|_| TokenError::Shape)?;
+        key.apply_keystream(&tag, plain);
+        if !bool::from(key.tag(plain).ct_eq(&tag)) {
+            return Err(TokenError::Forged);
+        }
+        Self::read(plain).ok_or(TokenError::Shape)
+    }
+
+    /// Layout: head (bit 0 Path, bit 1 client is IPv6, bit 2 there is a backend, bit 3 it is IPv6), local, remote, backend;
+    /// an address is its octets and the port, big-endian.
+    fn write(&self, plain: &mut ArrayVec<u8, PLAIN_BYTES_MAX>) {
+        let head = u8::from(self.kind == TokenKind::Path)
+            | u8::from(self.remote.is_ipv6()) << 1
+            | u8::from(self.backend.is_some()) << 2
+            | u8::from(self.backend.is_some_and(|b| b.is_ipv6())) << 3;
+        plain.push(head);
+        for address in [Some(self.local), Some(self.remote), self.backend].into_iter().flatten() {
+            match address.ip() {
+                IpAddr::V4(ip) => plain.extend(ip.octets()),
+                IpAddr::V6(ip) => plain.extend(ip.octets()),
+            }
+            plain.extend(address.port().to_be_bytes());
+        }
+    }
+
+    fn read(plain: &[u8]) -> Option<Self> {
+        let (&head, mut rest) = plain.split_first()?;
+        let kind = if head & 1 == 0 { TokenKind::Dialog } else { TokenKind::Path };
+        let local = read_address(&mut rest, head & 2 != 0)?;
+        let remote = read_address(&mut rest, head & 2 != 0)?;
+        let backend = match head & 4 {
+            0 => None,
+            _ => Some(read_address(&mut rest, head & 8 != 0)?),
+        };
+        rest.is_empty().then_some(Self { kind, local, remote, backend })
+    }
+}
+
+fn read_address(rest: &mut &[u8], is_ipv6: bool) -> Option<SocketAddr> {
+    let ip: IpAddr = if is_ipv6 {
+        Ipv6Addr::from(*rest.split_off(..16)?.as_array::<16>()?).into()
+    } else {
+        Ipv4Addr::from(*rest.split_off(..4)?.as_array::<4>()?).into()
+    };
+    let port = u16::from_be_bytes(*rest.split_off(..2)?.as_array::<2>()?);
+    Some(SocketAddr::new(ip, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::route::table::Key;
+
+    fn ring(ids: &[u8]) -> KeyRing {
+        let keys: Vec<Key> = ids.iter().map(|&id| Key { id, secret: [id; 32] }).collect();
+        KeyRing::new(&keys)
+    }
+
+    fn tokens() -> Vec<FlowToken> {
+        let v4 = |text: &str| text.parse().expect("an address");
+        vec![
+            FlowToken {
+                kind: TokenKind::Path,
+                local: v4("192.0.2.1:5060"),
+                remote: v4("203.0.113.7:40001"),
+                backend: None,
+            },
+            FlowToken {
+                kind: TokenKind::Dialog,
+                local: v4("192.0.2.1:5060"),
+                remote: v4("203.0.113.7:40001"),
+                backend: Some(v4("10.0.0.1:5062")),
+            },
+            FlowToken {
+                kind: TokenKind::Dialog,
+                local: v4("[2001:db8::1]:5060"),
+                remote: v4("[2001:db8::9:1]:65535"),
+                backend: Some(v4("[2001:db8::ffff]:1")),
+            },
+        ]
+    }
+
+    #[test]
+    fn what_is_sealed_opens() {
+        for token in tokens() {
+            let text = token.seal(&ring(&[1]), 5);
+            assert!(FlowToken::is_token(&text));
+            assert_eq!(FlowToken::open(&text, &ring(&[1])), Ok(token));
+            assert_eq!(text, token.seal(&ring(&[1]), 5), "deterministic");
+            assert!(text.iter().all(|&b| super::super::message::lex::is_token(b)));
+        }
+    }
+
+    #[test]
+    fn rotated_keys_still_open() {
+        let token = tokens()[1];
+        let text = token.seal(&ring(&[1]), 0);
+        assert_eq!(FlowToken::open(&text, &ring(&[2, 1])), Ok(token));
+        assert_eq!(FlowToken::open(&text, &ring(&[2])), Err(TokenError::UnknownKey));
+        let mut other = ring(&[2]);
+        other = KeyRing::new(&[
+            Key { id: 1, secret: [9; 32] },
+            Key { id: other.newest().id, secret: [2; 32] },
+        ]);
+        assert_eq!(FlowToken::open(&text, &other), Err(TokenError::Forged));
+    }
+
+    #[test]
+    fn every_changed_character_is_noticed() {
+        let ring = ring(&[1, 2]);
+        for token in tokens() {
+            let text = token.seal(&ring, 7);
+            for place in 4..text.len() {
+                for wrong in [b'A', b'B', b'-', b'!', 0xff] {
+                    let mut changed = text.clone();
+                    if changed[place] == wrong {
+                        continue;
+                    }
+                    changed[place] = wrong;
+                    assert!(FlowToken::open(&changed, &ring).is_err(), "place {place}");
+                }
+            }
+            for size in 0..text.len() {
+                assert!(FlowToken::open(&text[..size], &ring).is_err(), "cut at {size}");
+            }
+            let mut longer = text.to_vec();
+            longer.extend([b'A'; 400]);
+            assert!(FlowToken::open(&longer, &ring).is_err());
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What is sealed into our own Via: the branch and the `e` parameter beside it.
+//!
+//! Owns: their layout and hashes. Knows nothing of routing.
+//!
+//! Branch: `z9hG4bK` `~e~` shard-digit key-digit base64url(64-bit transaction hash). The hash covers what RFC 3261 16.11
+//! names as far as INVITE, its CANCEL and the ACK of a non-2xx share it and a response carries it back: sent-by and
+//! branch of the received top Via, Call-ID, CSeq number, From tag. So every node computes the same branch, and a response
+//! shows that we wrote it before its Via is popped.
+//!
+//! `e` parameter: listener-digit, 8 digits (48 bits) that seal the address where the response has to go, 5 digits (30
+//! bits) of RFC 5393's loop value. It stands beside the branch, not in it, because a NAT may give the CANCEL another
+//! source port than its INVITE had, and it still must have the branch of its INVITE.
+
+use std::hash::Hasher as _;
+use std::net::{IpAddr, SocketAddr};
+
+use siphasher::sip::SipHasher24;
+
+use super::{DIGITS, KeyRing, SealKey, digit, digit_value};
+use crate::sip::ListenerId;
+use crate::sip::message::{FieldName, Message, Span, Via};
+use crate::sip::steer::MARK;
+
+/// Starts the branch of every RFC 3261 transaction.
+const MAGIC_COOKIE: &[u8; 7] = b"z9hG4bK";
+const HASH_DIGITS: usize = 11;
+const TARGET_DIGITS: usize = 8;
+const LOOP_DIGITS: usize = 5;
+
+/// Size of our branch.
+pub const BRANCH_BYTES: usize = MAGIC_COOKIE.len() + MARK.len() + 2 + HASH_DIGITS;
+/// Size of our `e` parameter's value.
+pub const EDGE_BYTES: usize = 1 + TARGET_DIGITS + LOOP_DIGITS;
+
+/// What identifies a transaction on its way through us: the same for a request, its retransmissions, its responses,
+/// and for INVITE also its CANCEL and the ACK of a non-2xx.
+#[derive(Debug, Clone, Copy)]
+pub struct TransactionFields<'a> {
+    /// Host and port digits of sent-by of the Via below ours.
+    pub sent_by: (&'a [u8], &'a [u8]),
+    /// The branch of that Via.
+    pub branch: &'a [u8],
+    /// The Call-ID.
+    pub call_id: &'a [u8],
+    /// The digits of the CSeq.
+    pub cseq_number: &'a [u8],
+    /// The tag of From.
+    pub from_tag: &'a [u8],
+}
+
+impl<'a> TransactionFields<'a> {
+    /// From a message whose Via below ours is `via`.
+    #[must_use]
+    pub fn new(message: &Message<'a>, via: &Via, cseq_number: Span, from_tag: Span) -> Self {
+        let bytes = message.bytes;
+        Self {
+            sent_by: (via.host.of(bytes), via.port_digits.of(bytes)),
+            branch: via.branch.of(bytes),
+            call_id: message.value(FieldName::CallId),
+            cseq_number: cseq_number.of(bytes),
+            from_tag: from_tag.of(bytes),
+        }
+    }
+
+    /// Their hash under `key`.
+    #[must_use]
+    pub fn hash(&self, key: &SealKey) -> u64 {
+        let mut hasher = key.branch_hasher();
+        for part in [
+            self.branch,
+            self.sent_by.0,
+            self.sent_by.1,
+            self.call_id,
+            self.cseq_number,
+            self.from_tag,
+        ] {
+            write_part(&mut hasher, part);
+        }
+        hasher.finish()
+    }
+}
+
+/// Each part with its length in front, so that moved borders change the hash.
+fn write_part(hasher: &mut SipHasher24, part: &[u8]) {
+    hasher.write(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
+    hasher.write(part);
+}
+
+/// The branch for this transaction.
+#[must_use]
+pub fn branch(transaction: u64, key: &SealKey, shard: u8) -> [u8; BRANCH_BYTES] {
+    let mut text = [0; BRANCH_BYTES];
+    text[..7].copy_from_slice(MAGIC_COOKIE);
+    text[7..10].copy_from_slice(MARK);
+    text[10] = digit(shard);
+    text[11] = digit(key.id);
+    put_digits(&mut text[12..], transaction);
+    text
+}
+
+/// Reads a branch of ours: key and transaction hash; `None` when it is not laid out like one or its key is unknown.
+#[must_use]
+pub fn read_branch<'r>(branch: &[u8], ring: &'r KeyRing) -> Option<(&'r SealKey, u64)> {
+    if branch.len() != BRANCH_BYTES || !branch.starts_with(MAGIC_COOKIE) || &branch[7..10] != MARK {
+        return None;
+    }
+    let key = ring.by_id(digit_value(branch[11])?)?;
+    Some((key, read_digits(&branch[12..])?))
+}
+
+/// The branch was written by a sipedge (whether by this cluster, only the key tells).
+#[must_use]
+pub fn is_marked(branch: &[u8]) -> bool {
+    branch.get(7..10) == Some(MARK.as_slice())
+}
+
+/// The value of our `e` parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EdgeParameter {
+    /// Where the request came in: its responses leave from there.
+    pub listener: ListenerId,
+    /// Seals the address where the response goes.
+    pub target: u64,
+    /// RFC 5393 4.2: equal in a later pass only when the request loops.
+    pub loop_value: u64,
+}
+
+impl EdgeParameter {
+    /// Seals `target` for this transaction.
+    #[must_use]
+    pub fn new(
+        key: &SealKey,
+        transaction: u64,
+        listener: ListenerId,
+        target: SocketAddr,
+        loop_value: u64,
+    ) -> Self {
+        let mut hasher = key.target_hasher();
+        hasher.write(&transaction.to_le_bytes());
+        match target.ip() {
+            IpAddr::V4(ip) => hasher.write(&ip.octets()),
+            IpAddr::V6(ip) => hasher.write(&ip.octets()),
+        }
+        hasher.write(&target.port().to_le_bytes());
+        hasher.write(&[listener.0]);
+        Self {
+            listener,
+            target: hasher.finish() & ((1 << (TARGET_DIGITS * 6)) - 1),
+            loop_value: loop_value & ((1 << (LOOP_DIGITS * 6)) - 1),
+        }
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn text(&self) -> [u8; EDGE_BYTES] {
+        let mut text = [0; EDGE_BYTES];
+        text[0] = digit(self.listener.0);
+        put_digits(&mut text[1..=TARGET_DIGITS], self.target);
+        put_digits(&mut text[1 + TARGET_DIGITS..], self.loop_value);
+        text
+    }
+
+    /// From text; `None` when it is not laid out like ours.
+    #[must_use]
+    pub fn read(text: &[u8]) -> Option<Self> {
+        let text = text.as_array::<EDGE_BYTES>()?;
+        Some(Self {
+            listener: ListenerId(digit_value(text[0])?),
+            target: read_digits(&text[1..=TARGET_DIGITS])?,
+            loop_value: read_digits(&text[1 + TARGET_DIGITS..])?,
+        })
+    }
+}
+
+/// RFC 5393 4.2: a hash of all that our routing looks at: Request-URI, Route, the side it came from, and what tells
+/// dialogs and transactions apart.
+#[must_use]
+pub fn loop_value(
+    key: &SealKey,
+    message: &Message<'_>,
+    uri: Span,
+    to_tag: Span,
+    is_from_backend: bool,
+    fields: &TransactionFields<'_>,
+) -> u64 {
+    let mut hasher = key.target_hasher();
+    hasher.write(&[u8::from(is_from_backend)]);
+    for part in [
+        uri.of(message.bytes),
+        to_tag.of(message.bytes),
+        fields.call_id,
+        fields.cseq_number,
+        fields.from_tag,
+    ] {
+        write_part(&mut hasher, part);
+    }
+    for route in message.index.all(FieldName::Route) {
+        write_part(&mut hasher, route.value.of(message.bytes));
+    }
+    hasher.finish()
+}
+
+/// Six bits a digit, the lowest first.
+pub(in crate::sip) fn put_digits(text: &mut [u8], value: u64) {
+    let mut rest = value;
+    for place in text {
+        *place = DIGITS[usize::from(u8::try_from(rest & 63).unwrap_or(0))];
+        rest >>= 6;
+    }
+}
+
+fn read_digits(text: &[u8]) -> Option<u64> {
+    text.iter().rev().try_fold(0_u64, |value, &place| {
+        let shifted = value.checked_mul(64)?;
+        Some(shifted | u64::from(digit_value(place)?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::route::table::Key;
+
+    #[test]
+    fn digits_come_back() {
+        for value in [0, 1, 63, 64, u64::MAX, 0x0123_4567_89ab_cdef] {
+            let mut text = [0; HASH_DIGITS];
+            put_digits(&mut text, value);
+            assert_eq!(read_digits(&text), Some(value));
+        }
+        assert_eq!(read_digits(b"___________"), None, "more than 64 bits");
+        assert_eq!(read_digits(b"AAAA!"), None);
+    }
+
+    #[test]
+    fn branch_and_parameter_come_back() {
+        let ring = KeyRing::new(&[Key { id: 9, secret: [1; 32] }]);
+        let text = branch(0xdead_beef_dead_beef, ring.newest(), 3);
+        let (key, transaction) = read_branch(&text, &ring).expect("ours");
+        assert_eq!((key.id, transaction), (9, 0xdead_beef_dead_beef));
+        assert!(is_marked(&text));
+        assert!(read_branch(&text[..text.len() - 1], &ring).is_none());
+
+        let target = "203.0.113.7:40001".parse().expect("an address");
+        let edge = EdgeParameter::new(key, transaction, ListenerId(2), target, 77);
+        assert_eq!(EdgeParameter::read(&edge.text()), Some(edge));
+        let elsewhere = "203.0.113.7:40002".parse().expect("an address");
+        let other = EdgeParameter::new(key, transaction, ListenerId(2), elsewhere, 77);
+        assert_ne!(edge.target, other.target);
+    }
+}

@@ -1,0 +1,5 @@
+//! Against what other SIP software does. Facts as data: `kamailio/*.json` says what a real Kamailio did.
+
+// The list reader belongs to the control side.
+#[cfg(feature = "linux")]
+mod dispatcher;
