@@ -11,5 +11,9 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 #[cfg(feature = "linux")]
+pub mod bpf;
+#[cfg(feature = "linux")]
 pub mod control;
+#[cfg(feature = "linux")]
+pub mod datapath;
 pub mod sip;

@@ -1,2 +1,12 @@
-//! The slow side: configuration, health, admin. May allocate, block and lock; reaches shards by mailbox only.
+//! The slow side: reads the configuration, starts the shards, answers the operator.
+//!
+//! Owns: everything that may allocate, block or wait. It reaches shards by mailbox only, and what it gives them
+//! is a finished `sip::route::table::Table`. It must never touch what a shard uses while it handles a message.
+
+pub mod admin;
+pub mod cli;
+pub mod compile;
 pub mod config;
+pub mod explain;
+pub mod run;
+pub mod summary;

@@ -4,15 +4,15 @@
 //! blame; the answer itself is written elsewhere.
 
 use super::message::{
-    CSeq, FieldName, Message, Method, NameAddr, Scheme, Span, StartLine, Uri, Via,
+    CSeq, FieldName, Message, Method, NameAddr, Scheme, Span, StartLine, Uri, Via, Vias,
 };
 
 /// Larger values are no hop count (RFC 3261 20.22).
 const MAX_FORWARDS_MAX: u32 = 255;
 
 /// What a proxy reads of every request.
-#[derive(Debug, Clone, Copy)]
-pub struct Head {
+#[derive(Debug, Clone)]
+pub struct Head<'a> {
     /// The method.
     pub method: Method,
     /// The method as written: what tells extension methods apart.
@@ -21,6 +21,8 @@ pub struct Head {
     pub uri: Uri,
     /// The top Via.
     pub via: Via,
+    /// The Vias below it.
+    pub vias_below: Vias<'a>,
     /// From.
     pub from: NameAddr,
     /// To.
@@ -66,7 +68,7 @@ impl Refusal {
 ///
 /// # Errors
 /// With the answer that it gets (RFC 3261 16.3 steps 1 to 3, 8.2.2, 18.3).
-pub fn head(message: &Message<'_>) -> Result<Head, Refusal> {
+pub fn head<'a>(message: &Message<'a>) -> Result<Head<'a>, Refusal> {
     let bytes = message.bytes;
     let StartLine::Request { method: method_name, uri, version } = message.start_line() else {
         return Err(Refusal::new(400, "Bad Request Line"));
@@ -75,7 +77,8 @@ pub fn head(message: &Message<'_>) -> Result<Head, Refusal> {
         return Err(Refusal::new(505, "Version Not Supported"));
     }
     required_once(message)?;
-    let via = match message.vias().next() {
+    let mut vias = message.vias();
+    let via = match vias.next() {
         Some(Ok(via)) if port_is_usable(via.port) => via,
         _ => return Err(Refusal::bad(FieldName::Via)),
     };
@@ -93,7 +96,18 @@ pub fn head(message: &Message<'_>) -> Result<Head, Refusal> {
     };
     let method = Method::from_bytes(method_name.of(bytes));
     let uri = request_uri(bytes, uri)?;
-    Ok(Head { method, method_name, uri, via, from, to, cseq, max_forwards, content_end })
+    Ok(Head {
+        method,
+        method_name,
+        uri,
+        via,
+        vias_below: vias,
+        from,
+        to,
+        cseq,
+        max_forwards,
+        content_end,
+    })
 }
 
 /// RFC 3261 16.3 step 2: 416 for a scheme that we do not understand.

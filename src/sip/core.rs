@@ -191,7 +191,7 @@ impl<'a> Turn<'a> {
     }
 
     /// What a request cannot have, once it is known to be no OPTIONS for us (RFC 3261 16.3 steps 3 and 5; RFC 5393).
-    fn refusal(&self, head: &Head, way: Way) -> Option<Refusal> {
+    fn refusal(&self, head: &Head<'_>, way: Way) -> Option<Refusal> {
         if matches!(way, Way::Refuse(Refusal { status: 200, .. }, None)) {
             return None;
         }
@@ -285,15 +285,15 @@ impl<'a> Turn<'a> {
         })
     }
 
-    fn acknowledges_us(&self, head: &Head, fields: &TransactionFields<'_>) -> bool {
+    fn acknowledges_us(&self, head: &Head<'_>, fields: &TransactionFields<'_>) -> bool {
         let tag = head.to.tag.of(self.message.bytes);
         is_own_tag(tag, &self.table.ring, |key| fields.hash(key))
     }
 
     /// RFC 3261 16.3 step 4, RFC 5393 4.2: we sent it on before, and nothing that we route by has changed.
-    fn has_looped(&self, value: u64) -> Result<bool, Refusal> {
+    fn has_looped(&self, head: &Head<'_>, value: u64) -> Result<bool, Refusal> {
         let bytes = self.message.bytes;
-        for via in self.message.vias() {
+        for via in std::iter::once(Ok(head.via)).chain(head.vias_below.clone()) {
             let via = via.map_err(|_| Refusal::bad(FieldName::Via))?;
             let is_ours =
                 is_marked(via.branch.of(bytes)) && self.table.is_own(via.host.of(bytes), via.port);
@@ -307,7 +307,7 @@ impl<'a> Turn<'a> {
     }
 
     /// A token that is bad, foreign or expired: never a guess.
-    fn bad_token(&mut self, head: &Head) -> Verdict {
+    fn bad_token(&mut self, head: &Head<'_>) -> Verdict {
         match head.method {
             Method::Ack => Verdict::Drop(DropReason::AckTokenBad),
             _ if head.to.tag.is_empty() => self.refuse(Refusal::new(403, "Bad Flow Token")),
@@ -329,7 +329,8 @@ impl<'a> Turn<'a> {
             return self.refuse(Refusal::new(513, "Message Too Large"));
         }
         self.refuse(match error {
-            ParseError::TooManyFields => Refusal::new(400, "Too Many Header Fields"),
+            // RFC 3261 8.2.6.2: an answer carries every Via, and here they were not all read.
+            ParseError::TooManyFields => return Verdict::Drop(DropReason::RequestUnanswerable),
             ParseError::NoEndOfFields => Refusal::new(400, "Header Does Not End"),
             ParseError::BadField(_) => Refusal::new(400, "Bad Header Field"),
             _ => Refusal::new(400, "Bad Request Line"),
@@ -401,7 +402,7 @@ impl<'a> Turn<'a> {
 
 /// A request that is let in, and what is known of it.
 struct Pass<'a> {
-    head: Head,
+    head: Head<'a>,
     routes: RouteSet,
     fields: TransactionFields<'a>,
     /// The backend that it came from.

@@ -4,7 +4,9 @@
 //! retransmission gets the same one, and the ACK that follows shows by its To tag that it is for us.
 
 use std::hash::Hasher as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use arrayvec::ArrayVec;
 
 use super::admit::{Refusal, port_is_usable};
 use super::edit::decimal;
@@ -127,7 +129,7 @@ fn write_vias(out: &mut Vec<u8>, message: &Message<'_>, top: &Via, source: Socke
             out.extend_from_slice(text);
             at = resume;
         };
-        let mut text = arrayvec::ArrayVec::<u8, 64>::new();
+        let mut text = ArrayVec::new();
         for edit in source_edits(top, source, message.bytes) {
             text.clear();
             edit.write(&mut text);
@@ -158,26 +160,57 @@ fn has_tag(value: &[u8]) -> bool {
 pub struct SourceEdit {
     /// What is replaced; empty for an insertion.
     pub place: Span,
-    received: Option<std::net::IpAddr>,
-    rport: Option<u16>,
+    value: SourceValue,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SourceValue {
+    Received(IpAddr),
+    Rport(u16),
+}
+
+/// The longest text of a [`SourceEdit`]: `;received=` and an IPv6 address of 39 characters.
+pub const SOURCE_TEXT_BYTES_MAX: usize = 10 + 39;
+
+/// IPv6 without brackets (RFC 3261 25.1: `via-received`).
+fn put_ip(put: &mut impl FnMut(&[u8]), ip: IpAddr) {
+    match ip {
+        // The hot one by hand: formatting it through `Display` costs a thousand instructions a message.
+        IpAddr::V4(ip) => {
+            for (place, octet) in ip.octets().into_iter().enumerate() {
+                if place > 0 {
+                    put(b".");
+                }
+                put(decimal(u32::from(octet), &mut [0; 10]));
+            }
+        }
+        IpAddr::V6(ip) => {
+            use std::fmt::Write as _;
+            let mut text = arrayvec::ArrayString::<39>::new();
+            write!(text, "{ip}").expect("an IPv6 address has at most 39 characters");
+            put(text.as_bytes());
+        }
+    }
 }
 
 impl SourceEdit {
-    /// The text that goes to `place`.
-    pub fn write<const N: usize>(&self, text: &mut arrayvec::ArrayVec<u8, N>) {
-        use std::io::Write as _;
-        // The longest is `;received=` and an IPv6 address: 49 bytes; callers have room for 64.
-        let mut out = [0_u8; 64];
-        let mut rest = &mut out[..];
-        let semicolon = if self.place.is_empty() { ";" } else { "" };
-        let written = match (self.received, self.rport) {
-            (Some(ip), _) => write!(rest, "{semicolon}received={ip}"),
-            (None, Some(port)) => write!(rest, "{semicolon}rport={port}"),
-            (None, None) => Ok(()),
+    /// The text that goes to `place`; `text` is empty.
+    pub fn write(&self, text: &mut ArrayVec<u8, SOURCE_TEXT_BYTES_MAX>) {
+        let mut put = |piece: &[u8]| {
+            text.try_extend_from_slice(piece).expect("at most SOURCE_TEXT_BYTES_MAX bytes");
         };
-        let left = rest.len();
-        if written.is_ok() {
-            text.extend(out[..64 - left].iter().copied().take(text.remaining_capacity()));
+        if self.place.is_empty() {
+            put(b";");
+        }
+        match self.value {
+            SourceValue::Received(ip) => {
+                put(b"received=");
+                put_ip(&mut put, ip);
+            }
+            SourceValue::Rport(port) => {
+                put(b"rport=");
+                put(decimal(u32::from(port), &mut [0; 10]));
+            }
         }
     }
 }
@@ -190,18 +223,15 @@ pub fn source_edits(
     bytes: &[u8],
 ) -> impl Iterator<Item = SourceEdit> + use<> {
     let sent_by = super::message::uri::host_address(via.host.of(bytes));
-    let rport = via.rport_parameter.map(|place| SourceEdit {
-        place,
-        received: None,
-        rport: Some(source.port()),
-    });
+    let rport = via
+        .rport_parameter
+        .map(|place| SourceEdit { place, value: SourceValue::Rport(source.port()) });
     let wanted =
         sent_by != Some(source.ip()) || rport.is_some() || via.received_parameter.is_some();
     let behind_sent_by = Span { start: via.sent_by_end, end: via.sent_by_end };
     let received = wanted.then(|| SourceEdit {
         place: via.received_parameter.unwrap_or(behind_sent_by),
-        received: Some(source.ip()),
-        rport: None,
+        value: SourceValue::Received(source.ip()),
     });
     let mut edits = [received, rport];
     edits.sort_by_key(|edit| edit.map(|e| e.place.start));

@@ -1,7 +1,106 @@
 //! Whose message is it: the shard that owns a datagram, from its bytes alone.
 //!
-//! Owns: the definition that `ebpf/` computes too. The first of these in message order decides: our own mark
-//! (in a branch or a token: [`MARK`] and a shard digit), or the Call-ID. Knows nothing else of SIP.
+//! Owns: the definition that `ebpf/steer.h` computes too. Scanning from the start, the first of these decides: our own
+//! mark (in a branch or a token: [`MARK`] and a shard digit), or a Call-ID field. Knows nothing else of SIP: a wrong
+//! answer costs a hop to another core, never correctness. Offsets and sizes are bytes.
+//!
+//! The definition:
+//! 1. Only what starts within the first [`SCAN_BYTES_MAX`] counts.
+//! 2. A mark is [`MARK`] and a base64url digit below the number of shards: that shard.
+//! 3. A Call-ID field starts at the datagram's start or after an LF: `Call-ID` or `i` in any case, blanks (space, tab),
+//!    a colon, blanks, and the value, which starts within [`HEAD_BYTES_MAX`] of the field's start.
+//! 4. The value ends before the first byte up to 0x20 or after [`VALUE_BYTES_MAX`]. Its hash chooses the shard.
+//! 5. Neither: nobody in particular owns it, the shard that received it keeps it.
 
 /// What stands in front of the shard digit in every branch and token that we make.
 pub const MARK: &[u8; 3] = b"~e~";
+/// How far a mark or a field may be from the start of the datagram.
+pub const SCAN_BYTES_MAX: usize = 16_384;
+/// How far the value may be from the start of its field.
+pub const HEAD_BYTES_MAX: usize = 32;
+/// How many bytes of the value are hashed.
+pub const VALUE_BYTES_MAX: usize = 64;
+
+/// FNV-1a, 64 bits.
+const HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
+const HASH_FACTOR: u64 = 0x0000_0100_0000_01b3;
+/// Spreads the last bytes over the upper half, which chooses.
+const HASH_SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The shard that owns the datagram; `None` when it does not say, and below `shards` otherwise.
+#[must_use]
+pub fn shard(datagram: &[u8], shards: u8) -> Option<u8> {
+    if let Some(shard) = field_owner(datagram, shards) {
+        return Some(shard);
+    }
+    let scanned = &datagram[..datagram.len().min(SCAN_BYTES_MAX)];
+    memchr::memchr2_iter(b'\n', b'~', scanned).find_map(|offset| {
+        let here = &datagram[offset..];
+        if here[0] == b'~' { mark_owner(here, shards) } else { field_owner(&here[1..], shards) }
+    })
+}
+
+/// The shard of a mark at the start of `bytes`.
+fn mark_owner(bytes: &[u8], shards: u8) -> Option<u8> {
+    let digit = bytes.strip_prefix(MARK)?.first()?;
+    shard_of_digit(*digit).filter(|&shard| shard < shards)
+}
+
+/// The shard of a Call-ID field at the start of `line`.
+fn field_owner(line: &[u8], shards: u8) -> Option<u8> {
+    let after_name = match line.first()? | 0x20 {
+        b'i' => 1,
+        b'c' if line.get(..7)?.eq_ignore_ascii_case(b"call-id") => 7,
+        _ => return None,
+    };
+    let head = &line[..line.len().min(HEAD_BYTES_MAX)];
+    let colon = after_name + blanks(&head[after_name..]);
+    if head.get(colon) != Some(&b':') {
+        return None;
+    }
+    let value = colon + 1 + blanks(&head[colon + 1..]);
+    (value < head.len()).then(|| shard_of_value(&line[value..], shards))
+}
+
+fn blanks(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|&&byte| byte == b' ' || byte == b'\t').count()
+}
+
+/// The shard of a Call-ID value; what follows it may follow here too.
+fn shard_of_value(value: &[u8], shards: u8) -> u8 {
+    let value = value.iter().take(VALUE_BYTES_MAX).take_while(|&&byte| byte > b' ');
+    let hash =
+        value.fold(HASH_START, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(HASH_FACTOR));
+    let spread = (hash ^ (hash >> 32)).wrapping_mul(HASH_SPREAD);
+    let scaled = (spread >> 32) * u64::from(shards);
+    u8::try_from(scaled >> 32).expect("a 32-bit fraction of shards is below shards")
+}
+
+/// The base64url digit of a shard, for branches and tokens; `None` from 64 up.
+#[must_use]
+pub const fn digit(shard: u8) -> Option<u8> {
+    match shard {
+        0..=25 => Some(b'A' + shard),
+        26..=51 => Some(b'a' + shard - 26),
+        52..=61 => Some(b'0' + shard - 52),
+        62 => Some(b'-'),
+        63 => Some(b'_'),
+        _ => None,
+    }
+}
+
+/// The shard of a base64url digit.
+#[must_use]
+pub const fn shard_of_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'A'..=b'Z' => Some(digit - b'A'),
+        b'a'..=b'z' => Some(digit - b'a' + 26),
+        b'0'..=b'9' => Some(digit - b'0' + 52),
+        b'-' => Some(62),
+        b'_' => Some(63),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

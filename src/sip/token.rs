@@ -93,18 +93,18 @@ impl FlowToken {
         self.write(&mut plain);
         let tag = key.tag(&plain);
         key.apply_keystream(&tag, &mut plain);
-        let mut sealed = ArrayVec::<u8, SEALED_BYTES_MAX>::new();
-        sealed.extend(tag);
-        sealed.extend(plain);
+        let mut sealed = [0; SEALED_BYTES_MAX];
+        sealed[..TAG_BYTES].copy_from_slice(&tag);
+        sealed[TAG_BYTES..][..plain.len()].copy_from_slice(&plain);
 
-        let mut text = ArrayVec::new();
-        text.extend(*MARK);
-        text.extend([digit(shard), digit(key.id)]);
-        let mut encoded = [0; TOKEN_BYTES_MAX];
+        let mut text = ArrayVec::from([0; TOKEN_BYTES_MAX]);
+        text[..3].copy_from_slice(MARK);
+        text[3] = digit(shard);
+        text[4] = digit(key.id);
         let size = URL_SAFE_NO_PAD
-            .encode_slice(&sealed, &mut encoded)
+            .encode_slice(&sealed[..TAG_BYTES + plain.len()], &mut text[5..])
             .expect("TOKEN_BYTES_MAX is derived from SEALED_BYTES_MAX");
-        text.extend(encoded[..size].iter().copied());
+        text.truncate(5 + size);
         text
     }
 
@@ -146,11 +146,14 @@ impl FlowToken {
             | u8::from(self.backend.is_some_and(|b| b.is_ipv6())) << 3;
         plain.push(head);
         for address in [Some(self.local), Some(self.remote), self.backend].into_iter().flatten() {
+            let mut put = |octets: &[u8]| {
+                plain.try_extend_from_slice(octets).expect("a head and three addresses fit");
+            };
             match address.ip() {
-                IpAddr::V4(ip) => plain.extend(ip.octets()),
-                IpAddr::V6(ip) => plain.extend(ip.octets()),
+                IpAddr::V4(ip) => put(&ip.octets()),
+                IpAddr::V6(ip) => put(&ip.octets()),
             }
-            plain.extend(address.port().to_be_bytes());
+            put(&address.port().to_be_bytes());
         }
     }
 

@@ -77,14 +77,12 @@ fn table() -> Arc<Table> {
 }
 
 fn core() -> Core {
-    let mut core = Core::new(1, 0);
-    core.install(table());
-    core
+    Core::new(table(), 1, 0)
 }
 
 fn handle(core: &mut Core, outbox: &mut Outbox, bytes: &[u8]) -> Outcome {
     let received = Received { bytes, source: source(), listener: ListenerId(0), truncated: false };
-    let mut sent = |outbox: &mut Outbox| {
+    let sent = |outbox: &mut Outbox| {
         let mut out = vec![0; MESSAGE_BYTES_MAX];
         let len =
             outbox.write_to(bytes, &mut out).expect("a verdict to send comes with bytes that fit");
@@ -177,7 +175,7 @@ fn a_retransmission_goes_the_same_way_with_the_same_bytes() {
 fn every_prefix_and_every_changed_byte_is_survived() {
     let (mut core, mut outbox) = (core(), Outbox::new());
     for (_, input) in messages() {
-        let bytes_max = input.len().min(1500);
+        let bytes_max = input.len().min(600);
         for len in 0..bytes_max {
             handle(&mut core, &mut outbox, &input[..len]);
         }
@@ -186,6 +184,35 @@ fn every_prefix_and_every_changed_byte_is_survived() {
             let before = std::mem::replace(&mut changed[at], *replacement);
             handle(&mut core, &mut outbox, &changed);
             changed[at] = before;
+        }
+    }
+}
+
+#[test]
+fn the_second_opinion_sees_every_changed_byte() {
+    for wanted in ["header-case", "content-length-folded", "rport-flag", "contact-many"] {
+        let (path, input) = messages()
+            .into_iter()
+            .find(|(path, _)| path.file_stem().is_some_and(|stem| stem == wanted))
+            .expect("a file of the corpus");
+        let text = std::fs::read_to_string(path.with_extension("expect")).expect("its expectation");
+        let expectation = Expectation::parse(&text).expect("a readable expectation");
+        let outcome = handle(&mut core(), &mut Outbox::new(), &input);
+        let Outcome::Forward { bytes, destination } = outcome else {
+            panic!("{wanted}: forwarded")
+        };
+        let mut at = 0;
+        for line in bytes.split_inclusive(|&b| b == b'\n') {
+            // Our own lines are known by their beginning; what is sealed in them is tested elsewhere.
+            let is_ours = line.windows(3).any(|mark| mark == b"~e~");
+            for place in (at..at + line.len()).filter(|_| !is_ours) {
+                let mut changed = bytes.clone();
+                changed[place] ^= 1;
+                let outcome = Outcome::Forward { bytes: changed, destination };
+                let seen = problem_with(&input, &expectation, &outcome);
+                assert!(seen.is_err(), "{wanted}: byte {place} of {}", bytes.escape_ascii());
+            }
+            at += line.len();
         }
     }
 }

@@ -153,12 +153,8 @@ pub(crate) fn forwarded(
         passed.push(name(before));
         match name(before).as_str() {
             "max-forwards" => {
-                let (was, is) = (number(before), number(field));
-                changes.max_forwards = is;
-                if is.is_none()
-                    || was != is.map(|hops| hops + 1)
-                    || name_part(before) != name_part(field)
-                {
+                changes.max_forwards = number(field);
+                if one_hop_less(before).as_deref() != Some(field) {
                     return Err(format!("Max-Forwards became {}", field.escape_ascii()));
                 }
             }
@@ -179,9 +175,12 @@ pub(crate) fn forwarded(
     Ok(changes)
 }
 
-/// The field up to and with its colon.
-fn name_part(field: &[u8]) -> &[u8] {
-    field.split_inclusive(|&b| b == b':').next().unwrap_or_default()
+/// The Max-Forwards that goes on: other digits, and nothing else.
+fn one_hop_less(before: &[u8]) -> Option<Vec<u8>> {
+    let is_digit = |b: &u8| b.is_ascii_digit();
+    let (start, end) = (before.iter().position(is_digit)?, before.iter().rposition(is_digit)?);
+    let hops = number(before)?.checked_sub(1)?.to_string();
+    Some([&before[..start], hops.as_bytes(), &before[end + 1..]].concat())
 }
 
 /// Whether this field is one that we add, in front of all others of its kind.
@@ -277,7 +276,11 @@ fn top_via_holds(before: &[u8], after: &[u8], source: SocketAddr) -> Result<(), 
         let name = part.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii();
         !name.eq_ignore_ascii_case(b"received") && !name.eq_ignore_ascii_case(b"rport")
     };
-    if !was.iter().filter(is_ours).eq(is.iter().filter(is_ours)) || was_rest != is_rest {
+    let blanks_behind = |field: &[u8]| field[field.trim_ascii_end().len()..].to_vec();
+    if !was.iter().filter(is_ours).eq(is.iter().filter(is_ours))
+        || was_rest != is_rest
+        || blanks_behind(before) != blanks_behind(after)
+    {
         return wrong("other things changed");
     }
     if is.len() - is.iter().filter(is_ours).count() > 2 {
@@ -305,8 +308,9 @@ pub(crate) fn answered(
     checks: &[Check],
 ) -> Result<(), String> {
     let output = Split::new(output)?;
-    // A request that was cut has no empty line; what there is of it must be answered for.
-    let completed = [input, b"\r\n\r\n"].concat();
+    // A request that was cut has no empty line; its whole lines must be answered for.
+    let whole_lines = input.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+    let completed = [&input[..whole_lines], b"\r\n"].concat();
     let input = Split::new(input).or_else(|_| Split::new(&completed))?;
     let all = |split: &Split<'_>, wanted: &str| -> Vec<Vec<u8>> {
         split.fields.iter().filter(|f| name(f) == wanted).map(|f| value(f).to_vec()).collect()

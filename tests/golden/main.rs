@@ -70,8 +70,7 @@ fn rule(domain: &str, action: Action) -> Rule {
 }
 
 fn core() -> Core {
-    let mut core = Core::new(1, 0);
-    core.install(Arc::new(Table::new(Parts {
+    let table = Table::new(Parts {
         shards: 1,
         listeners: LISTENERS.iter().map(|(name, address)| listener(name, address)).collect(),
         pools: vec![pool()],
@@ -83,8 +82,8 @@ fn core() -> Core {
         keys: vec![Key { id: 1, secret: [7; 32] }],
         limits: Limits::default(),
         aliases: vec![],
-    })));
-    core
+    });
+    Core::new(Arc::new(table), 1, 0)
 }
 
 /// What came of one message, as a `.golden` file writes it.

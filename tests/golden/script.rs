@@ -1,7 +1,7 @@
 //! `.golden` files: what comes in and what must come of it, step by step.
 //!
-//! Owns: their syntax, and the few things that a user agent copies from what it received: `@Via`, `@Record-Route`,
-//! `@Route`, `@Route-reversed`. Knows nothing of the core.
+//! Owns: their syntax, and the few things that a user agent copies from what it received: `@Via`, `@To`,
+//! `@Record-Route`, `@Route`, `@Route-reversed`. Knows nothing of the core.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -59,6 +59,7 @@ impl Step {
         for line in self.message.lines() {
             match line {
                 "@Via" => bytes.extend(fields_of(last_out, &["via"])),
+                "@To" => bytes.extend(fields_of(last_out, &["to"])),
                 "@Record-Route" => bytes.extend(fields_of(last_out, &["record-route"])),
                 "@Route" => bytes.extend(routes(route_set).concat()),
                 "@Route-reversed" => {

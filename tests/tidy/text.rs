@@ -3,7 +3,7 @@
 //! Owns: a scanner that is good enough for rustfmt'ed Rust; it is no parser. Lines keep their numbers.
 
 /// The source with comments, and what stands inside string and character literals, replaced by blanks.
-pub fn code_only(source: &str) -> String {
+pub(crate) fn code_only(source: &str) -> String {
     let bytes = source.as_bytes();
     let mut out = bytes.to_vec();
     let mut at = 0;
@@ -99,17 +99,17 @@ fn char_end(bytes: &[u8]) -> usize {
 }
 
 /// The part before the tests; by the order that the style asks for they come last.
-pub fn without_tests(source: &str) -> &str {
+pub(crate) fn without_tests(source: &str) -> &str {
     source.split("#[cfg(test)]\nmod ").next().expect("a split has a first part")
 }
 
 /// A file that only tests see.
-pub fn is_test_path(path: &str) -> bool {
+pub(crate) fn is_test_path(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.contains("/tests/")
 }
 
 /// Whether the word stands in the line, not as a part of a longer one.
-pub fn has_word(line: &str, word: &str) -> bool {
+pub(crate) fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = at.checked_sub(1).map(|index| line.as_bytes()[index]);
         let after = line.as_bytes().get(at + word.len()).copied();

@@ -1,2 +1,166 @@
-//! Files in, meaning out, with all problems at once.
+//! The configuration: from a file to meaning, with every problem found at once.
+//!
+//! Owns: [`Config`], whose values cannot be wrong, and the way to it: [`read`] (shape), [`check`] (meaning).
+//! Knows nothing of shards or of the compiled table; `control::compile` makes that.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::sip::balance::Spec;
+use crate::sip::route::table;
+
+pub mod address;
+mod check;
+pub mod file;
 pub mod list;
+pub mod problem;
+mod read;
+pub mod secret;
+mod section;
+
+use problem::Problems;
+
+/// A whole configuration that can run.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[node]`.
+    pub node: Node,
+    /// `[[listen]]`, in the order of the file: the index is the `ListenerId`.
+    pub listeners: Vec<table::Listener>,
+    /// `[[pool]]`, in the order of the file.
+    pub pools: Vec<Pool>,
+    /// `[[route]]`, in the order of the file.
+    pub rules: Vec<table::Rule>,
+    /// `[limits]`, what the core keeps.
+    pub limits: table::Limits,
+    /// `[limits]`, what the shards keep.
+    pub shard_limits: ShardLimits,
+    /// `[admin]`; none when it is off.
+    pub admin: Option<SocketAddr>,
+}
+
+/// `[node]`.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// In metrics and logs.
+    pub name: String,
+    /// How many shards; none: one for each core that we may run on.
+    pub shards: Option<u8>,
+    /// Cores that the shards are pinned to, in order; empty: not chosen by the operator.
+    pub cores: Vec<usize>,
+    /// The key ring: the first seals, all open.
+    pub keys: Vec<table::Key>,
+    /// No key was configured: the ring holds one made by chance.
+    pub keys_by_chance: bool,
+    /// How messages are received and sent.
+    pub io: Io,
+    /// How a datagram finds its shard.
+    pub steering: Steering,
+    /// Further host names of this edge, in lower case.
+    pub aliases: Vec<String>,
+}
+
+/// `io`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Io {
+    /// io_uring where the kernel allows it, else recvmmsg.
+    #[default]
+    Auto,
+    /// io_uring or nothing.
+    IoUring,
+    /// recvmmsg and sendmmsg.
+    Recvmmsg,
+}
+
+/// `steering`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Steering {
+    /// The eBPF program where the kernel allows it, else the kernel's own hash.
+    #[default]
+    Auto,
+    /// The eBPF program or nothing.
+    Ebpf,
+    /// The kernel's own hash of addresses and ports.
+    Kernel,
+}
+
+/// `[[pool]]`.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// What a request is keyed by.
+    pub key: table::KeySource,
+    /// How a key finds its backend.
+    pub balance: Spec,
+    /// The backends, in the order that the balance counts them.
+    pub backends: Vec<Backend>,
+    /// Which listener sends to them, when the operator says so.
+    pub send_from: Option<crate::sip::ListenerId>,
+    /// A backend is known by its address alone, whatever port it sends from.
+    pub match_source_ip: bool,
+}
+
+/// A backend of a pool.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    /// Its URI as written: its identity.
+    pub uri: String,
+    /// Where it is reached.
+    pub address: SocketAddr,
+    /// Its share of the keys against the others.
+    pub weight: u32,
+    /// Its relative weight, for `kamailio:11`.
+    pub rweight: u32,
+    /// Whether new keys may go to it: a dispatcher list can say no.
+    pub usable: bool,
+}
+
+/// Bounds of a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardLimits {
+    /// Messages that may wait for the kernel to send them.
+    pub send_queue_max: usize,
+    /// Receive buffers; a power of two.
+    pub receive_buffers: usize,
+    /// What the kernel may hold for each socket, in each direction. Bytes.
+    pub socket_buffer_bytes: usize,
+}
+
+impl Default for ShardLimits {
+    fn default() -> Self {
+        Self { send_queue_max: 1024, receive_buffers: 1024, socket_buffer_bytes: 4 << 20 }
+    }
+}
+
+/// Where the admin page listens when the file does not say.
+pub const ADMIN_DEFAULT: &str = "127.0.0.1:9060";
+
+/// Reads the file at `path`: a configuration with its warnings, or all that is wrong with it.
+pub fn load(path: &Path) -> Result<(Config, Problems), Problems> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(path, &text),
+        Err(error) => {
+            let mut problems = Problems::new(path, "");
+            problems.missing_in_file(
+                format!("the configuration cannot be read: {error}"),
+                "name a file: sipedge run -c /etc/sipedge/sipedge.toml",
+            );
+            Err(problems)
+        }
+    }
+}
+
+/// Reads a configuration from `text`; `path` is for messages and for the files that it names.
+pub fn parse(path: &Path, text: &str) -> Result<(Config, Problems), Problems> {
+    let mut problems = Problems::new(path, text);
+    let file = read::read(text, &mut problems);
+    let config = check::check(&file, path, &mut problems);
+    match config {
+        Some(config) if !problems.has_errors() => Ok((config, problems)),
+        _ => Err(problems),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -77,7 +77,7 @@ impl BackendSet {
 
     /// The indices, rising.
     pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
-        self.range(0, BACKENDS_MAX as u16)
+        self.range(0, u16::MAX)
     }
 
     /// The first index from `start` on, round the ring of `count` places.
@@ -113,12 +113,18 @@ impl BackendSet {
     }
 
     fn range(&self, start: u16, end: u16) -> impl Iterator<Item = u16> + '_ {
-        let mut next = start;
-        std::iter::from_fn(move || {
-            let found = self.first_in(next, end)?;
-            next = found + 1;
+        let mut place = usize::from(start) / 64;
+        let mut word = self.0.get(place).map_or(0, |word| word & (u64::MAX << (start % 64)));
+        let rising = std::iter::from_fn(move || {
+            while word == 0 {
+                place += 1;
+                word = *self.0.get(place)?;
+            }
+            let found = Self::index(place, word);
+            word &= word - 1;
             Some(found)
-        })
+        });
+        rising.take_while(move |found| *found < end)
     }
 
     fn first_in(&self, start: u16, end: u16) -> Option<u16> {

@@ -23,7 +23,7 @@ pub(super) fn negative_log2(hash: u64) -> u64 {
     let step = (behind >> (64 - STEP_BITS)) as usize;
     let into = (behind << STEP_BITS) >> 32;
     // +1: the number that it stands for is one above the hash, so that 2^64 - 1 gives 0 within the last bit.
-    let rise = (LOG2[step + 1] - LOG2[step]) * (into + 1).min(1 << 32) >> 32;
+    let rise = ((LOG2[step + 1] - LOG2[step]) * (into + 1).min(1 << 32)) >> 32;
     (u64::from(zeros + 1) << FRACTION_BITS) - (LOG2[step] + rise)
 }
 

@@ -10,7 +10,11 @@
 //! How even: [`SLOTS`] slots among N equal members leave each share off by sqrt((N-1) / SLOTS) of itself (one standard
 //! deviation): 0.3 % at N = 2, 1.2 % at 20, 2.7 % at 100, 8.7 % at 1,000. The keys bring their own noise on top.
 //! The number of slots is the same for every pool: else an edit that changes it would move every key.
-//! Memory: 256 KiB of slots, 16 bytes for each member.
+//! 60,000 keys: the hottest is at most 1.1 times the mean up to about 50 members; beyond, chance shows (1.7 at 1,000,
+//! where 60 keys for each member would make 1.4 of it alone).
+//! Memory: 256 KiB of slots, 16 bytes for each member. Compiling, CPU time at 10 / 100 / 1,000 members: 3 / 26 / 275 ms
+//! with equal weights, 13 / 58 / 367 ms with others. A pick: some 5 ns; one that has to scan 1,000 members: 4 us
+//! (release build, 2 busy cores of a virtual machine; `benches/balance.rs`).
 
 use std::cmp::Ordering;
 
@@ -59,7 +63,6 @@ impl Rendezvous {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "17 bits are left")]
 const fn slot_of(key: u64) -> usize {
     (key >> (64 - SLOT_BITS)) as usize
 }
@@ -86,7 +89,6 @@ struct Draw {
     /// -log2 of the hash; the base does not matter for who wins.
     wait: u64,
     weight: u32,
-    seed: u64,
 }
 
 impl Draws {
@@ -98,7 +100,7 @@ impl Draws {
             weight: if weightless { 1 } else { member.weight },
         };
         let drawers: Box<[Drawer]> = members.iter().map(drawer).collect();
-        reject_same_identity(members)?;
+        reject_same_identity(&drawers)?;
         let equal = drawers.windows(2).all(|pair| pair[0].weight == pair[1].weight);
         Ok(Self { members: drawers, equal })
     }
@@ -110,14 +112,18 @@ impl Draws {
 
     /// The winner of a slot among some members.
     fn best(&self, slot: Slot, among: impl Iterator<Item = u16>) -> Option<u16> {
-        if self.equal {
-            let hash = |index: &u16| {
-                let seed = self.members[usize::from(*index)].seed;
-                (slot.hash(seed), seed)
-            };
-            return among.max_by_key(hash);
+        if self.equal { self.best_by_hash(slot, among) } else { self.best_by_weight(slot, among) }
+    }
+
+    fn best_by_hash(&self, slot: Slot, among: impl Iterator<Item = u16>) -> Option<u16> {
+        let mut best = (None, 0);
+        for index in among {
+            let hash = slot.hash(self.members[usize::from(index)].seed);
+            if hash >= best.1 {
+                best = (Some(index), hash);
+            }
         }
-        self.best_by_weight(slot, among)
+        best.0
     }
 
     fn best_by_weight(&self, slot: Slot, among: impl Iterator<Item = u16>) -> Option<u16> {
@@ -140,7 +146,7 @@ impl Draws {
     fn draw(&self, slot: Slot, index: u16) -> Draw {
         let Drawer { seed, weight } = self.members[usize::from(index)];
         let hash = slot.hash(seed);
-        Draw { index, hash, wait: negative_log2(hash), weight, seed }
+        Draw { index, hash, wait: negative_log2(hash), weight }
     }
 }
 
@@ -155,10 +161,7 @@ impl Draw {
         let mine = u128::from(self.wait) * u128::from(other.weight);
         let theirs = u128::from(other.wait) * u128::from(self.weight);
         let weighted = (self.weight > 0).cmp(&(other.weight > 0));
-        weighted
-            .then(theirs.cmp(&mine))
-            .then(self.hash.cmp(&other.hash))
-            .then(self.seed.cmp(&other.seed))
+        weighted.then(theirs.cmp(&mine)).then(self.hash.cmp(&other.hash))
     }
 
     fn score(&self) -> f64 {
@@ -176,21 +179,18 @@ impl Slot {
         Self(mix(slot as u64))
     }
 
-    /// What a member draws: even over 64 bits, and its own.
+    /// What a member draws: even over 64 bits. A bijection, so that members with different seeds never draw alike.
     const fn hash(self, seed: u64) -> u64 {
         mix(seed ^ self.0)
     }
 }
 
-fn reject_same_identity(members: &[Member<'_>]) -> Result<(), CompileError> {
-    let mut order: Vec<usize> = (0..members.len()).collect();
-    order.sort_by_key(|place| (members[*place].identity, *place));
-    let same = |pair: &&[usize]| members[pair[0]].identity == members[pair[1]].identity;
-    let index = |place: usize| u16::try_from(place).unwrap_or(u16::MAX);
-    match order.windows(2).find(same) {
-        Some(pair) => {
-            Err(CompileError::SameIdentity { first: index(pair[0]), second: index(pair[1]) })
-        }
+/// By seed, which stands for the identity: then no two members ever draw the same hash, and order decides nothing.
+fn reject_same_identity(drawers: &[Drawer]) -> Result<(), CompileError> {
+    let mut order: Vec<(u64, u16)> = drawers.iter().map(|drawer| drawer.seed).zip(0..).collect();
+    order.sort_unstable();
+    match order.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some(pair) => Err(CompileError::SameIdentity { first: pair[0].1, second: pair[1].1 }),
         None => Ok(()),
     }
 }

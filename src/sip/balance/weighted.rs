@@ -7,7 +7,7 @@ use super::{BackendSet, Member, Rotation};
 
 /// Most turns of a round. Weights that would need more are scaled down; nobody with a weight falls below one turn.
 const TURNS_MAX: u64 = 8_192;
-const _: () = assert!(TURNS_MAX as usize >= super::BACKENDS_MAX && TURNS_MAX < u16::MAX as u64);
+const _: () = assert!(TURNS_MAX >= super::BACKENDS_MAX as u64 && TURNS_MAX < u16::MAX as u64);
 
 /// One round of turns.
 #[derive(Debug, Clone)]

@@ -54,7 +54,7 @@ impl<'a> Turn<'a> {
         );
         let reply_to = target(&head.via, self.received.source);
         let edge = EdgeParameter::new(key, transaction, came_in, reply_to, loops);
-        match self.has_looped(edge.loop_value) {
+        match self.has_looped(head, edge.loop_value) {
             Ok(false) => {}
             Ok(true) => return self.refuse(Refusal::new(482, "Loop Detected")),
             Err(refusal) => return self.refuse(refusal),
@@ -87,7 +87,7 @@ impl<'a> Turn<'a> {
 
     /// RFC 3261 18.2.1, RFC 3581 4.
     fn edit_received_via(&mut self, pass: &Pass<'_>) {
-        let mut text = ArrayVec::<u8, 64>::new();
+        let mut text = ArrayVec::new();
         for edit in source_edits(&pass.head.via, self.received.source, self.message.bytes) {
             text.clear();
             edit.write(&mut text);

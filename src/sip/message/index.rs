@@ -100,7 +100,8 @@ impl FieldName {
             (19, b'p') => (Self::ProxyAuthorization, b"Proxy-Authorization"),
             _ => return None,
         };
-        name.eq_ignore_ascii_case(long).then_some(candidate)
+        // Nearly everybody writes them like this, and equality is one comparison of a few words.
+        (name == long || name.eq_ignore_ascii_case(long)).then_some(candidate)
     }
 }
 
@@ -232,6 +233,8 @@ impl Index {
     }
 
     fn fill_fields(&mut self, bytes: &[u8], mut at: usize) -> Result<(), ParseError> {
+        // The first bad line is told, but the fields behind it are read all the same: the answer needs every Via.
+        let mut outcome = Ok(());
         loop {
             let rest = &bytes[at.min(bytes.len())..];
             self.fields_end = offset(at.min(bytes.len()));
@@ -239,11 +242,11 @@ impl Index {
             match rest {
                 [b'\r', b'\n', ..] => {
                     self.body_start = offset(at + 2);
-                    return Ok(());
+                    return outcome;
                 }
                 [b'\n', ..] => {
                     self.body_start = offset(at + 1);
-                    return Ok(());
+                    return outcome;
                 }
                 _ => {}
             }
@@ -254,7 +257,9 @@ impl Index {
                 rest[name_length..].iter().take_while(|&&b| matches!(b, b' ' | b'\t')).count();
             let colon = at + name_length + blanks;
             if name.is_empty() || bytes[colon] != b':' {
-                return Err(ParseError::BadField(Malformed { at: offset(at) }));
+                outcome = outcome.and(Err(ParseError::BadField(Malformed { at: offset(at) })));
+                at = end;
+                continue;
             }
             if let Some(known) = FieldName::from_bytes(name) {
                 let value =

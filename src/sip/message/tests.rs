@@ -187,3 +187,34 @@ fn unknown_fields_are_found_slowly() {
     assert_eq!(message.slow_value(b"X-None"), None);
     assert_eq!(message.body(), b"body");
 }
+
+#[test]
+fn addresses_as_the_standard_library_reads_them() {
+    for text in [
+        "1.2.3.4",
+        "0.0.0.0",
+        "255.255.255.255",
+        "256.1.1.1",
+        "1.2.3",
+        "1.2.3.4.5",
+        "01.2.3.4",
+        "1..2.3",
+        "1.2.3.",
+        ".1.2.3",
+        "",
+        "a.b.c.d",
+        "1.2.3.4a",
+        "10.0.0.100",
+        "1.2.3.00",
+        "::1",
+        "2001:db8::9:1",
+        "::ffff:1.2.3.4",
+        "fe80::1%1",
+        "2001",
+        "dead.beef",
+        "example.com",
+    ] {
+        assert_eq!(uri::host_address(text.as_bytes()), text.parse().ok(), "{text}");
+    }
+    assert_eq!(uri::host_address(b"[::1]"), "::1".parse().ok());
+}

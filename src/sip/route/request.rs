@@ -49,7 +49,7 @@ pub struct Hop {
 pub fn way(
     table: &Table,
     message: &Message<'_>,
-    head: &Head,
+    head: &Head<'_>,
     routes: &RouteSet,
     listener: ListenerId,
     origin: Option<BackendRef>,
@@ -103,7 +103,7 @@ fn from_backend(table: &Table, bytes: &[u8], routes: &RouteSet, is_own: bool) ->
 }
 
 /// A request in a dialog whose Request-URI is a backend: the pool did not want to be record-routed.
-fn in_dialog(table: &Table, bytes: &[u8], head: &Head, routes: &RouteSet) -> Option<Hop> {
+fn in_dialog(table: &Table, bytes: &[u8], head: &Head<'_>, routes: &RouteSet) -> Option<Hop> {
     if head.to.tag.is_empty() {
         return None;
     }
@@ -115,7 +115,7 @@ fn in_dialog(table: &Table, bytes: &[u8], head: &Head, routes: &RouteSet) -> Opt
 fn by_rule(
     table: &Table,
     bytes: &[u8],
-    head: &Head,
+    head: &Head<'_>,
     routes: &RouteSet,
     listener: ListenerId,
 ) -> Way {

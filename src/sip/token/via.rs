@@ -14,6 +14,7 @@
 use std::hash::Hasher as _;
 use std::net::{IpAddr, SocketAddr};
 
+use arrayvec::ArrayVec;
 use siphasher::sip::SipHasher24;
 
 use super::{DIGITS, KeyRing, SealKey, digit, digit_value};
@@ -65,7 +66,7 @@ impl<'a> TransactionFields<'a> {
     /// Their hash under `key`.
     #[must_use]
     pub fn hash(&self, key: &SealKey) -> u64 {
-        let mut hasher = key.branch_hasher();
+        let mut parts = Parts::new(key.branch_hasher());
         for part in [
             self.branch,
             self.sent_by.0,
@@ -74,16 +75,44 @@ impl<'a> TransactionFields<'a> {
             self.cseq_number,
             self.from_tag,
         ] {
-            write_part(&mut hasher, part);
+            parts.put(part);
         }
-        hasher.finish()
+        parts.finish()
     }
 }
 
-/// Each part with its length in front, so that moved borders change the hash.
-fn write_part(hasher: &mut SipHasher24, part: &[u8]) {
-    hasher.write(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
-    hasher.write(part);
+/// Hashes parts, each with its length in front, so that moved borders change the hash. Many small writes to the hasher
+/// cost more than the hash: they are gathered here first.
+struct Parts {
+    hasher: SipHasher24,
+    gathered: ArrayVec<u8, 256>,
+}
+
+impl Parts {
+    fn new(hasher: SipHasher24) -> Self {
+        Self { hasher, gathered: ArrayVec::new() }
+    }
+
+    fn put(&mut self, part: &[u8]) {
+        self.write(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
+        self.write(part);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if self.gathered.try_extend_from_slice(bytes).is_ok() {
+            return;
+        }
+        self.hasher.write(&self.gathered);
+        self.gathered.clear();
+        if self.gathered.try_extend_from_slice(bytes).is_err() {
+            self.hasher.write(bytes);
+        }
+    }
+
+    fn finish(mut self) -> u64 {
+        self.hasher.write(&self.gathered);
+        self.hasher.finish()
+    }
 }
 
 /// The branch for this transaction.
@@ -135,17 +164,17 @@ impl EdgeParameter {
         target: SocketAddr,
         loop_value: u64,
     ) -> Self {
-        let mut hasher = key.target_hasher();
-        hasher.write(&transaction.to_le_bytes());
+        let mut parts = Parts::new(key.target_hasher());
+        parts.write(&transaction.to_le_bytes());
         match target.ip() {
-            IpAddr::V4(ip) => hasher.write(&ip.octets()),
-            IpAddr::V6(ip) => hasher.write(&ip.octets()),
+            IpAddr::V4(ip) => parts.write(&ip.octets()),
+            IpAddr::V6(ip) => parts.write(&ip.octets()),
         }
-        hasher.write(&target.port().to_le_bytes());
-        hasher.write(&[listener.0]);
+        parts.write(&target.port().to_le_bytes());
+        parts.write(&[listener.0]);
         Self {
             listener,
-            target: hasher.finish() & ((1 << (TARGET_DIGITS * 6)) - 1),
+            target: parts.finish() & ((1 << (TARGET_DIGITS * 6)) - 1),
             loop_value: loop_value & ((1 << (LOOP_DIGITS * 6)) - 1),
         }
     }
@@ -183,8 +212,8 @@ pub fn loop_value(
     is_from_backend: bool,
     fields: &TransactionFields<'_>,
 ) -> u64 {
-    let mut hasher = key.target_hasher();
-    hasher.write(&[u8::from(is_from_backend)]);
+    let mut parts = Parts::new(key.target_hasher());
+    parts.write(&[u8::from(is_from_backend)]);
     for part in [
         uri.of(message.bytes),
         to_tag.of(message.bytes),
@@ -192,12 +221,12 @@ pub fn loop_value(
         fields.cseq_number,
         fields.from_tag,
     ] {
-        write_part(&mut hasher, part);
+        parts.put(part);
     }
     for route in message.index.all(FieldName::Route) {
-        write_part(&mut hasher, route.value.of(message.bytes));
+        parts.put(route.value.of(message.bytes));
     }
-    hasher.finish()
+    parts.finish()
 }
 
 /// Six bits a digit, the lowest first.

@@ -1,0 +1,28 @@
+//! Handles one kind of message N times, to be counted by callgrind: `make instructions` runs it twice and divides the
+//! difference, so that set-up does not count.
+//!
+//! Arguments: the number of the message in `messages::typical`, and N.
+
+use std::sync::Arc;
+
+use sipedge::sip::core::Core;
+use sipedge::sip::outbox::Outbox;
+use sipedge::sip::{ListenerId, Now, Received};
+
+#[path = "../tests/alloc/messages.rs"]
+mod messages;
+
+fn main() {
+    let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
+    let [kind, count] = numbers[..] else { return };
+    let (_name, bytes, source) = messages::typical().swap_remove(kind);
+    let mut core = Core::new(Arc::new(messages::table()), 1, 0);
+    let mut outbox = Outbox::new();
+    let mut out = vec![0; 65_536];
+    let source = source.parse().expect("an address");
+    let received = Received { bytes: &bytes, source, listener: ListenerId(0), truncated: false };
+    for _ in 0..count {
+        let verdict = core.handle(Now(1_000_000), std::hint::black_box(&received), &mut outbox);
+        let _ = std::hint::black_box((verdict, outbox.write_to(&bytes, &mut out)));
+    }
+}

@@ -1,0 +1,144 @@
+//! The user half of `ebpf/`: loads the steering program, fills its maps, gives it to a group of sockets.
+//!
+//! Owns: how the object file is loaded, and the counts read back. Knows nothing of messages or threads. Without clang at
+//! build time there is no object file, and [`steer`] says so.
+
+use std::fmt;
+use std::net::UdpSocket;
+
+/// A steering program at work on one listener. The kernel keeps the program as long as the group has sockets.
+#[derive(Debug)]
+pub struct Steered {
+    #[cfg(sipedge_bpf)]
+    picks: libbpf_rs::MapHandle,
+}
+
+/// How often the program picked, and why, on one listener.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Picks {
+    /// Our own mark named the shard.
+    pub mark: u64,
+    /// The hash of the Call-ID.
+    pub call_id: u64,
+    /// Neither was found: the kernel's own hash.
+    pub none: u64,
+    /// Found, but that shard has no socket: the kernel's own hash.
+    pub refused: u64,
+}
+
+/// Why there is no program.
+#[derive(Debug)]
+pub enum Refusal {
+    /// Built without clang.
+    NotBuilt,
+    /// The kernel does not let this process load it.
+    Forbidden,
+    /// The kernel refused the step.
+    Failed(&'static str, String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotBuilt => f.write_str("built without eBPF (no clang at build time)"),
+            Self::Forbidden => f.write_str("not permitted: needs CAP_BPF and CAP_NET_ADMIN"),
+            Self::Failed(step, error) => write!(f, "could not {step}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Loads the program for a SO_REUSEPORT group and attaches it: the socket at place n is shard n's.
+#[cfg(not(sipedge_bpf))]
+pub fn steer(_group: &[UdpSocket]) -> Result<Steered, Refusal> {
+    Err(Refusal::NotBuilt)
+}
+
+#[cfg(not(sipedge_bpf))]
+impl Steered {
+    /// What was picked so far.
+    #[must_use]
+    pub fn picks(&self) -> Picks {
+        Picks::default()
+    }
+}
+
+#[cfg(sipedge_bpf)]
+pub use with_bpf::steer;
+
+#[cfg(sipedge_bpf)]
+mod with_bpf {
+    use std::os::fd::{AsFd, AsRawFd};
+
+    use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapHandle, ObjectBuilder, PrintLevel};
+
+    use super::{Picks, Refusal, Steered, UdpSocket};
+    use crate::datapath::sys;
+
+    const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/reuseport.bpf.o"));
+
+    /// Loads the program for a SO_REUSEPORT group and attaches it: the socket at place n is shard n's.
+    pub fn steer(group: &[UdpSocket]) -> Result<Steered, Refusal> {
+        // What libbpf prints is in the error too.
+        libbpf_rs::set_print(Some((PrintLevel::Debug, |_, _| {})));
+        let mut open = ObjectBuilder::default()
+            .open_memory(OBJECT)
+            .map_err(|error| failed("open the eBPF object", &error))?;
+        let shards = u32::try_from(group.len()).expect("at most 64 sockets");
+        for mut map in open.maps_mut() {
+            if map.name().to_string_lossy().ends_with(".rodata")
+                && let Some(value) = map.initial_value_mut()
+            {
+                // The one constant that is set from here: `shards` of steer.h.
+                value[..4].copy_from_slice(&shards.to_ne_bytes());
+            }
+        }
+        let object = open.load().map_err(|error| failed("load the eBPF program", &error))?;
+        let map = |name: &str| object.maps().find(|map| map.name() == name);
+        let sockets = map("sockets").ok_or_else(|| missing("sockets"))?;
+        for (shard, socket) in (0_u32..).zip(group) {
+            let fd = u64::try_from(socket.as_raw_fd()).expect("an open descriptor is not negative");
+            sockets
+                .update(&shard.to_ne_bytes(), &fd.to_ne_bytes(), MapFlags::ANY)
+                .map_err(|error| failed("enter the sockets into the eBPF map", &error))?;
+        }
+        let picks = map("picks").ok_or_else(|| missing("picks"))?;
+        let picks = MapHandle::try_from(&picks).map_err(|error| failed("keep the map", &error))?;
+        let program = object.progs().find(|program| program.name() == "pick_shard");
+        let program = program.ok_or_else(|| missing("pick_shard"))?;
+        let member = group.first().ok_or_else(|| missing("socket"))?;
+        sys::attach_reuseport(member.as_fd(), program.as_fd())
+            .map_err(|error| Refusal::Failed("attach the eBPF program", error.to_string()))?;
+        Ok(Steered { picks })
+    }
+
+    impl Steered {
+        /// What was picked so far.
+        #[must_use]
+        pub fn picks(&self) -> Picks {
+            let picked = |place: u32| {
+                let per_cpu = self.picks.lookup_percpu(&place.to_ne_bytes(), MapFlags::ANY);
+                let per_cpu = per_cpu.ok().flatten().unwrap_or_default();
+                per_cpu
+                    .iter()
+                    .filter_map(|bytes| bytes.get(..8)?.try_into().ok())
+                    .map(u64::from_ne_bytes)
+                    .sum()
+            };
+            // The order of `enum pick` in shared.h.
+            Picks { mark: picked(0), call_id: picked(1), none: picked(2), refused: picked(3) }
+        }
+    }
+
+    fn failed(step: &'static str, error: &libbpf_rs::Error) -> Refusal {
+        if error.kind() == ErrorKind::PermissionDenied {
+            return Refusal::Forbidden;
+        }
+        Refusal::Failed(step, format!("{error:#}"))
+    }
+
+    fn missing(name: &'static str) -> Refusal {
+        Refusal::Failed("find in the eBPF object", name.into())
+    }
+}

@@ -1,0 +1,357 @@
+//! `/metrics`: the counters of the shards as Prometheus text (exposition format 0.0.4).
+//!
+//! Owns: names, labels and bucket bounds. Every series that can be named beforehand stands there from the start with
+//! 0, so that a dashboard and an alert see a drop reason before it happens. Times are seconds.
+
+use std::fmt::{self, Display, Write};
+
+use crate::datapath::Snapshot;
+use crate::datapath::counters::{Counters, VERDICTS};
+use crate::sip::DropReason;
+use crate::sip::message::Method;
+
+/// The names of what is counted, in the order of the table.
+#[derive(Debug, Clone, Default)]
+pub struct Labels {
+    /// The name of the node.
+    pub node: String,
+    /// The names of the listeners.
+    pub listeners: Vec<String>,
+    /// The pools.
+    pub pools: Vec<PoolLabels>,
+}
+
+/// What the metrics say of a pool.
+#[derive(Debug, Clone)]
+pub struct PoolLabels {
+    /// Its name.
+    pub name: String,
+    /// The URIs of its backends, in their order, and whether new keys may go to each.
+    pub backends: Vec<(String, bool)>,
+}
+
+/// Upper bounds of the latency buckets, in microseconds.
+const LATENCY_BUCKETS_US: [u64; 16] = [
+    10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000,
+    500_000, 1_000_000,
+];
+
+/// The whole page.
+#[must_use]
+pub fn page(labels: &Labels, draining: bool, snapshot: &Snapshot) -> String {
+    let mut out = String::with_capacity(32 << 10);
+    write_all(&mut Writer { out: &mut out }, labels, draining, snapshot)
+        .expect("writing to a string cannot fail");
+    out
+}
+
+fn write_all(
+    w: &mut Writer<'_>,
+    labels: &Labels,
+    draining: bool,
+    snapshot: &Snapshot,
+) -> fmt::Result {
+    let (shards, sum) = (&snapshot.shards, snapshot.merged());
+    w.family("sipedge_build_info", "gauge", "What runs; always 1.")?;
+    let version = env!("CARGO_PKG_VERSION");
+    w.sample("sipedge_build_info", &[("node", &labels.node), ("version", &version)], 1)?;
+    w.family("sipedge_shards", "gauge", "Shards that run.")?;
+    w.sample("sipedge_shards", &[], shards.len())?;
+    w.family("sipedge_draining", "gauge", "1 while the node ends its work.")?;
+    w.sample("sipedge_draining", &[], u8::from(draining))?;
+    messages(w, &sum)?;
+    backends(w, &labels.pools, &sum)?;
+    responses(w, &sum)?;
+    for shard in SHARD_COUNTERS {
+        w.family(shard.name, "counter", shard.help)?;
+        for (index, counters) in shards.iter().enumerate() {
+            w.sample(shard.name, &[("shard", &index)], (shard.read)(counters))?;
+        }
+    }
+    steering(w, &labels.listeners, snapshot)?;
+    latency(w, shards)
+}
+
+/// A counter that is shown for each shard.
+struct ShardCounter {
+    name: &'static str,
+    help: &'static str,
+    read: fn(&Counters) -> u64,
+}
+
+const SHARD_COUNTERS: [ShardCounter; 9] = [
+    ShardCounter {
+        name: "sipedge_received_total",
+        help: "Datagrams read from sockets.",
+        read: |c| c.received,
+    },
+    ShardCounter {
+        name: "sipedge_received_bytes_total",
+        help: "Bytes of them.",
+        read: |c| c.received_bytes,
+    },
+    ShardCounter {
+        name: "sipedge_sent_total",
+        help: "Messages handed to the kernel to send.",
+        read: |c| c.sent,
+    },
+    ShardCounter {
+        name: "sipedge_hops_total",
+        help: "Messages that this shard sent over to the shard that owns them.",
+        read: |c| c.hops_out,
+    },
+    ShardCounter {
+        name: "sipedge_hops_received_total",
+        help: "Messages that came over from another shard.",
+        read: |c| c.hops_in,
+    },
+    ShardCounter {
+        name: "sipedge_receive_buffers_exhausted_total",
+        help: "Times that the ring had no receive buffer left; raise receive_buffers.",
+        read: |c| c.buffers_exhausted,
+    },
+    ShardCounter {
+        name: "sipedge_receive_errors_total",
+        help: "Receive calls that failed.",
+        read: |c| c.receive_errors,
+    },
+    ShardCounter {
+        name: "sipedge_socket_drops_total",
+        help: "Datagrams that the kernel dropped before us; raise socket_buffer_bytes.",
+        read: |c| c.socket_drops,
+    },
+    ShardCounter {
+        name: "sipedge_turns_total",
+        help: "Turns of the shard's loop.",
+        read: |c| c.turns,
+    },
+];
+
+fn messages(w: &mut Writer<'_>, sum: &Counters) -> fmt::Result {
+    let name = "sipedge_messages_total";
+    w.family(
+        name,
+        "counter",
+        "Messages by method (of the CSeq for responses) and what became of them.",
+    )?;
+    for method in Method::ALL {
+        for (verdict, count) in VERDICTS.iter().zip(sum.messages[method.index()]) {
+            w.sample(name, &[("method", &method.label()), ("verdict", verdict)], count)?;
+        }
+    }
+    let name = "sipedge_dropped_total";
+    w.family(name, "counter", "Messages that went nowhere, by reason.")?;
+    for reason in DropReason::ALL {
+        w.sample(name, &[("reason", &reason.label())], sum.dropped(reason))?;
+    }
+    Ok(())
+}
+
+fn backends(w: &mut Writer<'_>, pools: &[PoolLabels], sum: &Counters) -> fmt::Result {
+    let name = "sipedge_backend_messages_total";
+    w.family(name, "counter", "Requests forwarded to a backend.")?;
+    for (pool, counts) in pools.iter().zip(padded(&sum.forwarded)) {
+        for ((uri, _), count) in pool.backends.iter().zip(padded_counts(counts)) {
+            w.sample(name, &[("pool", &pool.name), ("backend", uri)], count)?;
+        }
+    }
+    let name = "sipedge_backends";
+    w.family(name, "gauge", "Backends of a pool that new keys may go to, and those out of use.")?;
+    for pool in pools {
+        let usable = pool.backends.iter().filter(|(_, usable)| *usable).count();
+        w.sample(name, &[("pool", &pool.name), ("state", &"usable")], usable)?;
+        let out = pool.backends.len() - usable;
+        w.sample(name, &[("pool", &pool.name), ("state", &"out")], out)?;
+    }
+    Ok(())
+}
+
+/// The counts of each pool; none before the shards have counted for it.
+fn padded(forwarded: &[Vec<u64>]) -> impl Iterator<Item = &[u64]> {
+    forwarded.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]))
+}
+
+fn padded_counts(counts: &[u64]) -> impl Iterator<Item = u64> {
+    counts.iter().copied().chain(std::iter::repeat(0))
+}
+
+/// The classes of our own responses are there from the start, single statuses once they happened.
+fn responses(w: &mut Writer<'_>, sum: &Counters) -> fmt::Result {
+    let name = "sipedge_responses_total";
+    w.family(
+        name,
+        "counter",
+        "Responses by class: passed on from a backend or phone, or made by the edge.",
+    )?;
+    let mut own = [0_u64; 7];
+    for (status, count) in sum.own_statuses() {
+        own[usize::from(status / 100).min(6)] += count;
+    }
+    for (origin, classes) in [("backend", &sum.response_classes), ("edge", &own)] {
+        for (class, count) in classes.iter().enumerate().skip(1) {
+            let class = format_args!("{class}xx").to_string();
+            w.sample(name, &[("class", &class), ("origin", &origin)], count)?;
+        }
+    }
+    let name = "sipedge_own_responses_total";
+    w.family(name, "counter", "Responses made by the edge, by status.")?;
+    for (status, count) in sum.own_statuses() {
+        w.sample(name, &[("status", &status)], count)?;
+    }
+    Ok(())
+}
+
+/// What the steering program went by; nothing where the kernel's own hash steers.
+fn steering(w: &mut Writer<'_>, listeners: &[String], snapshot: &Snapshot) -> fmt::Result {
+    let name = "sipedge_steered_total";
+    w.family(name, "counter", "Datagrams that the eBPF program steered, by what it went by.")?;
+    for (listener, picks) in listeners.iter().zip(&snapshot.picks) {
+        let Some(picks) = picks else { continue };
+        let by = [
+            ("mark", picks.mark),
+            ("call_id", picks.call_id),
+            ("none", picks.none),
+            ("refused", picks.refused),
+        ];
+        for (by, count) in by {
+            w.sample(name, &[("listener", listener), ("by", &by)], count)?;
+        }
+    }
+    Ok(())
+}
+
+fn latency(w: &mut Writer<'_>, shards: &[Box<Counters>]) -> fmt::Result {
+    let name = "sipedge_latency_seconds";
+    w.family(
+        name,
+        "histogram",
+        "From the turn that reads a message to the system call that sends it.",
+    )?;
+    for (shard, counters) in shards.iter().enumerate() {
+        let histogram = &counters.latency_us;
+        for bound_us in LATENCY_BUCKETS_US {
+            let count = histogram.count_between(0, bound_us);
+            let bound = seconds(bound_us);
+            w.sample(
+                "sipedge_latency_seconds_bucket",
+                &[("shard", &shard), ("le", &bound)],
+                count,
+            )?;
+        }
+        let count = histogram.len();
+        w.sample("sipedge_latency_seconds_bucket", &[("shard", &shard), ("le", &"+Inf")], count)?;
+        let sum: f64 = histogram
+            .iter_recorded()
+            .map(|at| seconds(at.value_iterated_to()) * at.count_at_value() as f64)
+            .sum();
+        w.sample("sipedge_latency_seconds_sum", &[("shard", &shard)], sum)?;
+        w.sample("sipedge_latency_seconds_count", &[("shard", &shard)], count)?;
+    }
+    Ok(())
+}
+
+fn seconds(microseconds: u64) -> f64 {
+    microseconds as f64 / 1e6
+}
+
+/// Writes families and samples.
+struct Writer<'a> {
+    out: &'a mut String,
+}
+
+impl Writer<'_> {
+    fn family(&mut self, name: &str, kind: &str, help: &str) -> fmt::Result {
+        writeln!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}")
+    }
+
+    fn sample(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &dyn Display)],
+        value: impl Display,
+    ) -> fmt::Result {
+        self.out.write_str(name)?;
+        for (index, (label, text)) in labels.iter().enumerate() {
+            let open = if index == 0 { '{' } else { ',' };
+            write!(self.out, "{open}{label}=\"{}\"", escaped(&text.to_string()))?;
+        }
+        let close = if labels.is_empty() { "" } else { "}" };
+        writeln!(self.out, "{close} {value}")
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bpf::Picks;
+
+    fn labels() -> Labels {
+        let backends = vec![("sip:10.0.0.1".to_owned(), true), ("sip:10.0.0.2".to_owned(), false)];
+        let pools = vec![PoolLabels { name: "servers".to_owned(), backends }];
+        Labels { node: "edge \"a\"".to_owned(), listeners: vec!["public".to_owned()], pools }
+    }
+
+    fn snapshot(shards: Vec<Counters>) -> Snapshot {
+        let picks = Picks { mark: 1, call_id: 2, none: 3, refused: 4 };
+        Snapshot { shards: shards.into_iter().map(Box::new).collect(), picks: vec![Some(picks)] }
+    }
+
+    #[test]
+    fn every_reason_and_backend_stands_there_before_anything_happens() {
+        let page = page(&labels(), false, &snapshot(vec![Counters::new(), Counters::new()]));
+        for reason in DropReason::ALL {
+            let line = format!("sipedge_dropped_total{{reason=\"{}\"}} 0\n", reason.label());
+            assert!(page.contains(&line), "{line}");
+        }
+        for line in [
+            "sipedge_build_info{node=\"edge \\\"a\\\"\",version=",
+            "sipedge_messages_total{method=\"INVITE\",verdict=\"forward\"} 0\n",
+            "sipedge_backend_messages_total{pool=\"servers\",backend=\"sip:10.0.0.2\"} 0\n",
+            "sipedge_backends{pool=\"servers\",state=\"out\"} 1\n",
+            "sipedge_responses_total{class=\"5xx\",origin=\"edge\"} 0\n",
+            "sipedge_hops_total{shard=\"1\"} 0\n",
+            "sipedge_steered_total{listener=\"public\",by=\"call_id\"} 2\n",
+            "sipedge_latency_seconds_bucket{shard=\"1\",le=\"+Inf\"} 0\n",
+        ] {
+            assert!(page.contains(line), "{line} not in {page}");
+        }
+    }
+
+    #[test]
+    fn every_sample_follows_the_head_of_its_family_and_families_stand_once() {
+        let page = page(&labels(), false, &snapshot(vec![Counters::new()]));
+        let mut family = "";
+        let mut seen = std::collections::HashSet::new();
+        for line in page.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                family = rest.split(' ').next().unwrap();
+                assert!(seen.insert(family), "{family} twice");
+            } else if !line.starts_with('#') {
+                assert!(line.starts_with(family), "{line} in {family}");
+            }
+        }
+        assert!(seen.len() > 15);
+    }
+
+    #[test]
+    fn buckets_are_cumulative() {
+        let mut counters = Counters::new();
+        for latency_us in [9, 15, 15, 700, 5_000_000] {
+            counters.latency_us.record(latency_us).unwrap();
+        }
+        let page = page(&labels(), false, &snapshot(vec![counters]));
+        let bucket = |le: &str| {
+            let start = format!("sipedge_latency_seconds_bucket{{shard=\"0\",le=\"{le}\"}} ");
+            page.lines().find_map(|line| line.strip_prefix(&start)).unwrap().to_owned()
+        };
+        assert_eq!(bucket("0.00001"), "1");
+        assert_eq!(bucket("0.00002"), "3");
+        assert_eq!(bucket("0.001"), "4");
+        assert_eq!(bucket("1"), "4");
+        assert_eq!(bucket("+Inf"), "5");
+    }
+}

@@ -1,0 +1,154 @@
+//! The backends of a pool: written in the configuration, or in a dispatcher list beside it.
+//!
+//! Owns: weights, and how a destination of a list becomes a backend.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::super::address::Complaint;
+use super::super::file::{At, Backend as FileBackend, Pool as FilePool};
+use super::super::list::{self, List};
+use super::super::problem::{Problems, Severity};
+use super::super::{Backend, address};
+use super::pool::{Found, Place};
+use super::{accept, within};
+use crate::sip::balance::Spec;
+
+/// A backend without a weight has this one.
+pub(super) const WEIGHT_DEFAULT: u32 = 100;
+const WEIGHTS: std::ops::Range<i64> = 1..65_536;
+/// The set of a list when none is named.
+const SET_DEFAULT: i64 = 1;
+/// Kamailio's slots are 100 in all.
+const KAMAILIO_WEIGHTS: std::ops::Range<i64> = 1..101;
+
+pub(super) fn check(
+    section: &FilePool,
+    balance: Spec,
+    folder: &Path,
+    problems: &mut Problems,
+) -> Vec<Found> {
+    if let (Some(set), None) = (&section.set, &section.list) {
+        problems.error(&set.span, "`set` without `list`", "write list = \"dispatcher.list\" too");
+    }
+    match (&section.backends, &section.list) {
+        (Some(backends), None) if !backends.value.is_empty() => {
+            backends.value.iter().filter_map(|entry| written(entry, balance, problems)).collect()
+        }
+        (None, Some(list)) => listed(list, section.set.as_ref(), balance, folder, problems),
+        (Some(backends), Some(list)) => {
+            let message = "this pool has both `backends` and `list`";
+            problems.error(&list.span, message, "keep one of them");
+            backends.value.iter().filter_map(|entry| written(entry, balance, problems)).collect()
+        }
+        (empty, None) => {
+            let place = empty.as_ref().map_or(&section.span, |empty| &empty.span);
+            let help =
+                "write backends = [{ uri = \"sip:10.0.0.1:5060\" }], or list = \"dispatcher.list\"";
+            problems.missing(place, "this pool has no backends", help);
+            Vec::new()
+        }
+    }
+}
+
+fn written(entry: &FileBackend, balance: Spec, problems: &mut Problems) -> Option<Found> {
+    let weight = entry.weight.as_ref().and_then(|at| {
+        let kamailio = matches!(balance, Spec::Kamailio { .. });
+        let bounds = if kamailio { KAMAILIO_WEIGHTS } else { WEIGHTS };
+        within(at, "a weight", bounds, problems).and_then(|weight| u32::try_from(weight).ok())
+    });
+    let Some(uri) = &entry.uri else {
+        let help = "write uri = \"sip:10.0.0.1:5060\"";
+        problems.missing(&entry.span, "this backend has no uri", help);
+        return None;
+    };
+    let address = accept(uri, address::backend(&uri.value), problems)?;
+    let weight = weight.unwrap_or(0);
+    let backend = Backend {
+        uri: uri.value.clone(),
+        address,
+        weight: weight_or_default(weight, balance),
+        rweight: weight,
+        usable: true,
+    };
+    Some(Found { backend, place: Place::Span(uri.span.clone()) })
+}
+
+/// Without a weight all are alike, except to Kamailio's algorithms: those do without weights then.
+fn weight_or_default(weight: u32, balance: Spec) -> u32 {
+    match (weight, balance) {
+        (0, Spec::Kamailio { .. }) => 0,
+        (0, _) => WEIGHT_DEFAULT,
+        (weight, _) => weight,
+    }
+}
+
+fn listed(
+    at: &At<String>,
+    set: Option<&At<i64>>,
+    balance: Spec,
+    folder: &Path,
+    problems: &mut Problems,
+) -> Vec<Found> {
+    let number = match set {
+        Some(set) => within(set, "a set", 0..i64::from(u32::MAX) + 1, problems),
+        None => Some(SET_DEFAULT),
+    };
+    let Some(number) = number.and_then(|number| u32::try_from(number).ok()) else {
+        return Vec::new();
+    };
+    let path = folder.join(&at.value);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            let message = format!("the list {} cannot be read: {error}", path.display());
+            let help = "name a dispatcher list, relative to the folder of this configuration";
+            problems.error(&at.span, message, help);
+            return Vec::new();
+        }
+    };
+    let file = problems.add_file(&path, &text);
+    let list = List::parse(&text);
+    for problem in &list.problems {
+        let severity = match problem.severity {
+            list::Severity::Error => Severity::Error,
+            list::Severity::Warning => Severity::Warning,
+        };
+        let place = (problem.line, problem.column);
+        problems.in_file(severity, file, place, problem.message.clone(), problem.help);
+    }
+    if list.set(number).is_empty() {
+        let message = format!("{} has no destination in set {number}", path.display());
+        let sets: BTreeSet<String> =
+            list.entries().iter().map(|entry| entry.set.to_string()).collect();
+        let sets: Vec<String> = sets.into_iter().collect();
+        problems.missing(&at.span, message, format!("sets in it: {}", sets.join(", ")));
+    }
+    let column = |line: usize, uri: &str| {
+        let line = text.lines().nth(line - 1).unwrap_or_default();
+        // A destination without a scheme has `sip:` put in front.
+        let written = uri.strip_prefix("sip:").filter(|_| !line.contains(uri)).unwrap_or(uri);
+        line.find(written).map_or(1, |at| at + 1)
+    };
+    let entry = |entry: &list::Entry| {
+        let place = (entry.line, column(entry.line, &entry.uri));
+        match address::backend(&entry.uri) {
+            Ok(address) => {
+                let backend = Backend {
+                    uri: entry.uri.clone(),
+                    address,
+                    weight: weight_or_default(entry.attributes.weight, balance),
+                    rweight: entry.attributes.rweight,
+                    usable: entry.flags.is_usable(),
+                };
+                Some(Found { backend, place: Place::Line(file, place) })
+            }
+            Err(complaint) => {
+                let Complaint { message, help } = complaint;
+                problems.in_file(Severity::Error, file, place, message, help);
+                None
+            }
+        }
+    };
+    list.set(number).iter().filter_map(entry).collect()
+}

@@ -1,0 +1,167 @@
+//! The configuration as it stands in the file: every value with its place, nothing judged yet.
+//!
+//! Owns: the plain structs between [`super::read`] (shape and types) and [`super::check`] (meaning).
+//! A value that is not written is `None`; no default is known here.
+
+use std::ops::Range;
+
+/// A value and the bytes that it was read from.
+#[derive(Debug, Clone)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands.
+    pub span: Range<usize>,
+}
+
+/// The whole file.
+#[derive(Debug, Default)]
+pub struct File {
+    /// `[node]`.
+    pub node: Node,
+    /// `[[listen]]`.
+    pub listen: Vec<Listen>,
+    /// `[[pool]]`.
+    pub pool: Vec<Pool>,
+    /// `[[route]]`.
+    pub route: Vec<Route>,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[admin]`, `listen`.
+    pub admin_listen: Option<At<String>>,
+}
+
+/// `[node]`.
+#[derive(Debug, Default)]
+pub struct Node {
+    /// `name`.
+    pub name: Option<At<String>>,
+    /// `shards`, as text or number.
+    pub shards: Option<At<Count>>,
+    /// `cores`.
+    pub cores: Option<At<Vec<At<i64>>>>,
+    /// `keys`.
+    pub keys: Option<At<Vec<Key>>>,
+    /// `io`.
+    pub io: Option<At<String>>,
+    /// `steering`.
+    pub steering: Option<At<String>>,
+    /// `aliases`.
+    pub aliases: Option<At<Vec<At<String>>>>,
+}
+
+/// A number, or a word in its place.
+#[derive(Debug, Clone)]
+pub enum Count {
+    /// `"auto"`, or another word.
+    Word(String),
+    /// A number.
+    Number(i64),
+}
+
+/// One entry of `keys`.
+#[derive(Debug)]
+pub struct Key {
+    /// The whole entry.
+    pub span: Range<usize>,
+    /// `id`.
+    pub id: Option<At<i64>>,
+    /// `secret`.
+    pub secret: Option<At<String>>,
+}
+
+/// `[[listen]]`.
+#[derive(Debug)]
+pub struct Listen {
+    /// The header of the section.
+    pub span: Range<usize>,
+    /// `name`.
+    pub name: Option<At<String>>,
+    /// `address`.
+    pub address: Option<At<String>>,
+    /// `advertise`.
+    pub advertise: Option<At<String>>,
+}
+
+/// `[[pool]]`.
+#[derive(Debug)]
+pub struct Pool {
+    /// The header of the section.
+    pub span: Range<usize>,
+    /// `name`.
+    pub name: Option<At<String>>,
+    /// `key`.
+    pub key: Option<At<String>>,
+    /// `balance`.
+    pub balance: Option<At<String>>,
+    /// `send_from`.
+    pub send_from: Option<At<String>>,
+    /// `match_source`.
+    pub match_source: Option<At<String>>,
+    /// `backends`.
+    pub backends: Option<At<Vec<Backend>>>,
+    /// `list`.
+    pub list: Option<At<String>>,
+    /// `set`.
+    pub set: Option<At<i64>>,
+}
+
+/// One entry of `backends`.
+#[derive(Debug)]
+pub struct Backend {
+    /// The whole entry.
+    pub span: Range<usize>,
+    /// `uri`.
+    pub uri: Option<At<String>>,
+    /// `weight`.
+    pub weight: Option<At<i64>>,
+}
+
+/// `[[route]]`.
+#[derive(Debug)]
+pub struct Route {
+    /// The header of the section.
+    pub span: Range<usize>,
+    /// `when`.
+    pub when: When,
+    /// `pool`.
+    pub pool: Option<At<String>>,
+    /// `reply`.
+    pub reply: Option<At<i64>>,
+    /// `drop`.
+    pub drop: Option<At<bool>>,
+    /// `mode`.
+    pub mode: Option<At<String>>,
+    /// `record_route`.
+    pub record_route: Option<At<bool>>,
+    /// `path`.
+    pub path: Option<At<bool>>,
+}
+
+/// `when = { .. }`.
+#[derive(Debug, Default)]
+pub struct When {
+    /// `method`.
+    pub method: Option<At<Vec<At<String>>>>,
+    /// `listen`.
+    pub listen: Option<At<Vec<At<String>>>>,
+    /// `domain`.
+    pub domain: Option<At<Vec<At<String>>>>,
+}
+
+/// `[limits]`.
+#[derive(Debug, Default)]
+pub struct Limits {
+    /// `message_bytes_max`.
+    pub message_bytes_max: Option<At<i64>>,
+    /// `transactions_max`.
+    pub transactions_max: Option<At<i64>>,
+    /// `send_queue_max`.
+    pub send_queue_max: Option<At<i64>>,
+    /// `receive_buffers`.
+    pub receive_buffers: Option<At<i64>>,
+    /// `socket_buffer_bytes`.
+    pub socket_buffer_bytes: Option<At<i64>>,
+    /// `retry_after_seconds`.
+    pub retry_after_seconds: Option<At<i64>>,
+}

@@ -1,0 +1,96 @@
+//! Secrets of the key ring: where they are read from, and how any text becomes the 32 bytes of a key.
+//!
+//! Owns: the forms `env:NAME`, `file:PATH` and plain text. What was read is wiped as soon as the key is made of it.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::address::Complaint;
+
+/// The shortest secret that is accepted, in bytes.
+pub const SECRET_BYTES_MIN: usize = 16;
+
+/// Keeps our keys apart from those that other programs make from the same secret.
+const PURPOSE: &[u8] = b"sipedge node key 1\0";
+
+/// The key that `text` names; a relative `file:` starts at `folder`.
+pub(super) fn key(text: &str, folder: &Path) -> Result<[u8; 32], Complaint> {
+    let secret = read(text, folder)?;
+    if secret.len() < SECRET_BYTES_MIN {
+        return Err(Complaint::new(
+            format!(
+                "the secret has {} bytes; at least {SECRET_BYTES_MIN} are needed",
+                secret.len()
+            ),
+            "make one with `openssl rand -base64 32`",
+        ));
+    }
+    Ok(derive(&secret))
+}
+
+/// Bytes from the kernel's random source.
+pub fn random_bytes<const N: usize>() -> std::io::Result<[u8; N]> {
+    use std::io::Read as _;
+    let mut bytes = [0; N];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn derive(secret: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(PURPOSE).chain_update(secret).finalize().into()
+}
+
+fn read(text: &str, folder: &Path) -> Result<Zeroizing<Vec<u8>>, Complaint> {
+    if let Some(name) = text.strip_prefix("env:") {
+        return match std::env::var(name) {
+            Ok(value) => Ok(Zeroizing::new(value.into_bytes())),
+            Err(_) => Err(Complaint::new(
+                format!("the environment variable {name} is not set"),
+                format!("set it where sipedge starts: {name}=\"$(openssl rand -base64 32)\""),
+            )),
+        };
+    }
+    let Some(path) = text.strip_prefix("file:") else {
+        return Ok(Zeroizing::new(text.as_bytes().to_vec()));
+    };
+    let path = folder.join(path);
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let bytes = Zeroizing::new(bytes);
+            Ok(Zeroizing::new(bytes.trim_ascii_end().to_vec()))
+        }
+        Err(error) => Err(Complaint::new(
+            format!("the secret file {} cannot be read: {error}", path.display()),
+            "make it with `openssl rand -base64 32`, readable for the user that sipedge runs as",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_secret_gives_the_same_key_and_others_differ() {
+        let here = Path::new(".");
+        let one = key("0123456789abcdef", here).unwrap();
+        assert_eq!(one, key("0123456789abcdef", here).unwrap());
+        assert_ne!(one, key("0123456789abcdeg", here).unwrap());
+    }
+
+    #[test]
+    fn short_and_absent_secrets_are_refused() {
+        let here = Path::new(".");
+        let message = |text: &str| key(text, here).unwrap_err().message;
+        assert!(message("short").contains("5 bytes"));
+        assert!(message("env:SIPEDGE_NO_SUCH_VARIABLE").contains("is not set"));
+        assert!(message("file:no/such/file").contains("cannot be read"));
+    }
+
+    #[test]
+    fn keys_by_chance_differ() {
+        assert_ne!(random_bytes::<32>().unwrap(), random_bytes().unwrap());
+    }
+}

@@ -1,0 +1,179 @@
+//! `sipedge run`: starts the shards and the admin page, waits for signals, drains and ends.
+//!
+//! Owns: the order of start and end, and the log lines that tell them. It builds the table and hands it over; from
+//! then on it only waits. Times are those of the operating system; nothing here is on the way of a message.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tracing::{error, info, warn};
+
+use super::admin::metrics::{Labels, PoolLabels};
+use super::admin::{self, Page};
+use super::compile;
+use super::config::problem::{Problems, Severity};
+use super::config::{Config, Io, Steering, secret};
+use super::summary;
+use crate::datapath::{self, Options, Shards};
+use crate::sip::DropReason;
+use crate::sip::route::table::{SHARDS_MAX, Table};
+
+/// How long the shards may take to handle what waits in their sockets.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+/// How often we look whether a shard has ended by itself.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// What a second SIGTERM or SIGINT ends with: what was queued may be lost.
+const EXIT_CUT_SHORT: i32 = 1;
+
+/// The shards, shared with the admin page; taken out to be drained.
+type Running = Arc<Mutex<Option<Shards>>>;
+
+/// Runs `config` until it is told to end.
+pub fn run(config: &Config, problems: &Problems) -> Result<(), String> {
+    let ending = Arc::new(AtomicBool::new(false));
+    // Before anything runs: from here on a signal is an orderly end.
+    let signals = watch_signals(&ending)?;
+    tell_start(config, problems);
+    let options = options(config);
+    let shards = u8::try_from(options.shards).map_err(|_| "too many shards".to_owned())?;
+    let table = Arc::new(Table::new(compile::table(config, shards)?));
+    let seed: [u8; 8] =
+        secret::random_bytes().map_err(|error| format!("no random seed: {error}"))?;
+    let shards = Shards::start(&options, &table, u64::from_ne_bytes(seed))
+        .map_err(|error| format!("the shards cannot start: {error}"))?;
+    for line in shards.report().lines() {
+        info!("{line}");
+    }
+    let running: Running = Arc::new(Mutex::new(Some(shards)));
+    let page = Arc::new(page(config, &running));
+    if let Some(address) = config.admin {
+        let address = admin::start(address, Arc::clone(&page))?;
+        info!("admin page on http://{address}/metrics and /healthz");
+    }
+    info!("ready");
+    let result = wait(&signals, &running);
+    ending.store(true, Ordering::Relaxed);
+    page.draining.store(true, Ordering::Relaxed);
+    drain(&running);
+    result
+}
+
+/// Waits for the signal to end (fine), or for a shard that ends by itself (an error).
+fn wait(signals: &Receiver<i32>, running: &Running) -> Result<(), String> {
+    loop {
+        match signals.recv_timeout(WATCH_EVERY) {
+            Ok(SIGHUP) => {
+                warn!("SIGHUP: reload comes later; restart to use a changed configuration");
+            }
+            Ok(signal) => {
+                let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
+                info!("{name}: draining; a second one ends at once");
+                return Ok(());
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err("no signals can be had".to_owned()),
+        }
+        let guard = running.lock().unwrap_or_else(PoisonError::into_inner);
+        if !guard.as_ref().is_some_and(Shards::all_running) {
+            error!("a shard has ended by itself: its ring or its sockets failed");
+            return Err("a shard has ended by itself".to_owned());
+        }
+    }
+}
+
+fn drain(running: &Running) {
+    let shards = running.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(shards) = shards else { return };
+    let sum = shards.drain(DRAIN_TIME_MAX).merged();
+    let dropped: u64 = DropReason::ALL.iter().map(|&reason| sum.dropped(reason)).sum();
+    info!("ended: {} messages received, {} sent, {dropped} dropped", sum.received, sum.sent);
+}
+
+fn watch_signals(ending: &Arc<AtomicBool>) -> Result<Receiver<i32>, String> {
+    let plain = |error: std::io::Error| format!("signals cannot be watched: {error}");
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(plain)?;
+    let (sender, receiver) = channel();
+    let ending = Arc::clone(ending);
+    let mut told = false;
+    let watch = move || {
+        for signal in signals.forever() {
+            if signal != SIGHUP && (told || ending.load(Ordering::Relaxed)) {
+                std::process::exit(EXIT_CUT_SHORT);
+            }
+            told |= signal != SIGHUP;
+            if sender.send(signal).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(plain)?;
+    Ok(receiver)
+}
+
+fn tell_start(config: &Config, problems: &Problems) {
+    info!("sipedge {} starts", env!("CARGO_PKG_VERSION"));
+    for problem in problems.sorted() {
+        if problem.severity == Severity::Warning {
+            warn!("{}: {}; {}", problems.place(problem), problem.message, problem.help);
+        }
+    }
+    for line in summary::text(config).lines() {
+        info!("{line}");
+    }
+    if config.node.keys_by_chance {
+        warn!(
+            "no keys are configured: what this node seals into messages can be opened by no other node, and not \
+             after a restart; dialogs that stand then lose their way. Write keys into [node]: \
+             keys = [{{ id = 1, secret = \"env:SIPEDGE_KEY\" }}]"
+        );
+    }
+}
+
+fn options(config: &Config) -> Options {
+    let node = &config.node;
+    let limits = &config.shard_limits;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let automatic = if node.cores.is_empty() { cores.min(SHARDS_MAX) } else { node.cores.len() };
+    Options {
+        shards: node.shards.map_or(automatic, usize::from),
+        cores: (!node.cores.is_empty()).then(|| node.cores.clone()),
+        io: match node.io {
+            Io::Auto => datapath::Io::Auto,
+            Io::IoUring => datapath::Io::IoUring,
+            Io::Recvmmsg => datapath::Io::Recvmmsg,
+        },
+        steering: match node.steering {
+            Steering::Auto => datapath::Steering::Auto,
+            Steering::Ebpf => datapath::Steering::Ebpf,
+            Steering::Kernel => datapath::Steering::Kernel,
+        },
+        send_queue_max: limits.send_queue_max,
+        receive_buffers: limits.receive_buffers,
+        socket_buffer_bytes: limits.socket_buffer_bytes,
+    }
+}
+
+fn page(config: &Config, running: &Running) -> Page {
+    let running = Arc::clone(running);
+    let snapshot = move || {
+        let mut shards = running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(shards) = shards.as_mut() else {
+            return Err("the shards have ended".to_owned());
+        };
+        shards.snapshot().map_err(|error| error.to_string())
+    };
+    let pool = |pool: &super::config::Pool| PoolLabels {
+        name: pool.name.clone(),
+        backends: pool.backends.iter().map(|b| (b.uri.clone(), b.usable)).collect(),
+    };
+    let labels = Labels {
+        node: config.node.name.clone(),
+        listeners: config.listeners.iter().map(|listener| listener.name.clone()).collect(),
+        pools: config.pools.iter().map(pool).collect(),
+    };
+    Page { labels, draining: AtomicBool::new(false), snapshot: Box::new(snapshot) }
+}

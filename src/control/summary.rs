@@ -1,0 +1,147 @@
+//! What a configuration means, in the words of an operator: what `check` prints and `run` logs.
+//!
+//! Owns: the wording. Decides nothing.
+
+use std::fmt::{self, Write};
+
+use super::compile::uses_weights;
+use super::config::{Config, Io, Pool, Steering};
+use crate::sip::balance::Spec;
+use crate::sip::message::Method;
+use crate::sip::route::table::{Action, KeySource, Rule};
+
+/// Backends of a pool that are listed one by one.
+const BACKENDS_SHOWN_MAX: usize = 20;
+
+/// The whole configuration, a line for each thing that runs.
+#[must_use]
+pub fn text(config: &Config) -> String {
+    let mut out = String::new();
+    write_all(&mut out, config).expect("writing to a string cannot fail");
+    out
+}
+
+fn write_all(out: &mut String, config: &Config) -> fmt::Result {
+    let node = &config.node;
+    let shards = match node.shards {
+        None => "one shard for each core".to_owned(),
+        Some(1) => "1 shard".to_owned(),
+        Some(count) => format!("{count} shards"),
+    };
+    let io = match node.io {
+        Io::Auto => "io_uring where allowed, else recvmmsg",
+        Io::IoUring => "io_uring",
+        Io::Recvmmsg => "recvmmsg",
+    };
+    let steering = match node.steering {
+        Steering::Auto => "eBPF where allowed, else the kernel's hash",
+        Steering::Ebpf => "eBPF",
+        Steering::Kernel => "the kernel's hash",
+    };
+    writeln!(out, "node {}: {shards}; I/O by {io}; steering by {steering}", node.name)?;
+    if node.keys_by_chance {
+        writeln!(out, "keys: none configured, one is made by chance at each start")?;
+    } else {
+        let ids: Vec<String> = node.keys.iter().map(|key| key.id.to_string()).collect();
+        writeln!(out, "keys: {} seals, known: {}", ids[0], ids.join(", "))?;
+    }
+    for listener in &config.listeners {
+        let (name, address) = (&listener.name, listener.address);
+        writeln!(
+            out,
+            "listener {name}: udp {address}, written as {}:{}",
+            listener.host, listener.port
+        )?;
+    }
+    for pool in &config.pools {
+        write_pool(out, config, pool)?;
+    }
+    for (index, rule) in config.rules.iter().enumerate() {
+        writeln!(out, "route {}: {}", index + 1, rule_text(config, rule))?;
+    }
+    match config.admin {
+        Some(address) => writeln!(out, "admin: http://{address}/metrics and /healthz"),
+        None => writeln!(out, "admin: off"),
+    }
+}
+
+fn write_pool(out: &mut String, config: &Config, pool: &Pool) -> fmt::Result {
+    let by = match pool.balance {
+        Spec::Rendezvous => format!(" by {}", key_text(&pool.key)),
+        _ => String::new(),
+    };
+    let count = pool.backends.len();
+    let plural = if count == 1 { "" } else { "s" };
+    write!(out, "pool {}: {}{by}, {count} backend{plural}", pool.name, pool.balance)?;
+    if let Some(listener) = pool.send_from.and_then(|id| config.listeners.get(usize::from(id.0))) {
+        write!(out, ", sent from {}", listener.name)?;
+    }
+    writeln!(out)?;
+    let total: u32 = pool.backends.iter().map(|backend| backend.weight).sum();
+    for backend in pool.backends.iter().take(BACKENDS_SHOWN_MAX) {
+        write!(out, "  {}", backend.uri)?;
+        if uses_weights(pool.balance) && total > 0 {
+            let share = f64::from(backend.weight) * 100.0 / f64::from(total);
+            write!(out, "  weight {} ({share:.1} %)", backend.weight)?;
+        }
+        writeln!(out, "{}", if backend.usable { "" } else { "  out of use by its flags" })?;
+    }
+    if count > BACKENDS_SHOWN_MAX {
+        writeln!(out, "  and {} more", count - BACKENDS_SHOWN_MAX)?;
+    }
+    Ok(())
+}
+
+/// A key source as it is written in the configuration.
+#[must_use]
+pub fn key_text(key: &KeySource) -> String {
+    match key {
+        KeySource::CallId => "call-id".to_owned(),
+        KeySource::From => "from".to_owned(),
+        KeySource::To => "to".to_owned(),
+        KeySource::RequestUri => "request-uri".to_owned(),
+        KeySource::Aor => "aor".to_owned(),
+        KeySource::Presentity => "presentity".to_owned(),
+        KeySource::AuthUser => "auth-user".to_owned(),
+        KeySource::Source => "source".to_owned(),
+        KeySource::Header(name) => format!("header:{name}"),
+    }
+}
+
+/// What a rule matches and does.
+#[must_use]
+pub fn rule_text(config: &Config, rule: &Rule) -> String {
+    let mut out = String::new();
+    let known = rule.methods.iter().filter(|&&method| method != Method::Other);
+    let methods: Vec<&str> = known
+        .map(|method| method.label())
+        .chain(rule.other_methods.iter().map(String::as_str))
+        .collect();
+    out.push_str(&if methods.is_empty() { "any request".to_owned() } else { methods.join(" or ") });
+    if !rule.listeners.is_empty() {
+        let name = |id: &crate::sip::ListenerId| {
+            config.listeners.get(usize::from(id.0)).map_or("?", |listener| &listener.name)
+        };
+        let names: Vec<&str> = rule.listeners.iter().map(name).collect();
+        out.push_str(&format!(" by {}", names.join(" or ")));
+    }
+    if !rule.domains.is_empty() {
+        out.push_str(&format!(" for {}", rule.domains.join(" or ")));
+    }
+    out.push_str(" -> ");
+    match rule.action {
+        Action::Pool(pool) => {
+            let name = config.pools.get(usize::from(pool)).map_or("?", |pool| &pool.name);
+            out.push_str(&format!("pool {name}"));
+            if !rule.record_route {
+                out.push_str(", not record-routed");
+            }
+            if !rule.path {
+                out.push_str(", no Path");
+            }
+        }
+        Action::Reply(status) => out.push_str(&format!("reply {status}")),
+        Action::Drop => out.push_str("drop"),
+    }
+    out
+}

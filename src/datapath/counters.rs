@@ -1,0 +1,260 @@
+//! What a shard counts: plain integers that only it writes.
+//!
+//! Owns: the shape of the counters and how two sets are added. A shard copies them into a box that control
+//! sends and gets back; nothing is shared. Latencies are microseconds.
+//!
+//! Latency is measured from the clock reading of the turn (taken when the kernel had handed over that at least
+//! one datagram waits, before the batch is read) to a clock reading right after the system call that handed the
+//! turn's sends to the kernel. The time in the socket's receive queue before the turn is not part of it; the time
+//! in the mailbox of a message that hopped is.
+
+use hdrhistogram::Histogram;
+
+use crate::sip::message::Method;
+use crate::sip::{BackendRef, Decision, DropReason, Verdict};
+
+/// Verdicts in the order of [`Counters::messages`].
+pub const VERDICTS: [&str; 4] = ["absorb", "drop", "forward", "respond"];
+/// Latencies above this are counted as this, in microseconds.
+pub const LATENCY_US_MAX: u64 = 10_000_000;
+/// Statuses are 100 to 699.
+const STATUSES: usize = 600;
+
+/// What one shard counted since it started; or the sum over shards.
+#[derive(Debug, Clone)]
+pub struct Counters {
+    /// Datagrams read from sockets.
+    pub received: u64,
+    /// Bytes of them.
+    pub received_bytes: u64,
+    /// Messages handed to the kernel to send.
+    pub sent: u64,
+    /// Messages by method (order of [`Method::ALL`]) and verdict (order of [`VERDICTS`]).
+    pub messages: [[u64; VERDICTS.len()]; Method::ALL.len()],
+    /// Drops by [`DropReason::index`].
+    pub drops: [u64; DropReason::ALL.len()],
+    /// Requests forwarded to a backend, by pool and place in the pool. It grows with the table; after a table
+    /// that orders its backends differently the counts stay with the places.
+    pub forwarded: Vec<Vec<u64>>,
+    /// Forwarded responses by class: 1xx is at 1.
+    pub response_classes: [u64; 7],
+    /// Our own responses by status minus 100.
+    own_statuses: Box<[u64; STATUSES]>,
+    /// Messages that another shard owns, sent over to it.
+    pub hops_out: u64,
+    /// Messages that came over from another shard.
+    pub hops_in: u64,
+    /// Times that the ring had no receive buffer left.
+    pub buffers_exhausted: u64,
+    /// Receive calls that failed (ICMP errors and the like).
+    pub receive_errors: u64,
+    /// Datagrams that the kernel dropped because a socket's receive buffer was full (`SO_MEMINFO`).
+    pub socket_drops: u64,
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Receive to send, in microseconds.
+    pub latency_us: Histogram<u64>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Counters {
+    /// All zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            received: 0,
+            received_bytes: 0,
+            sent: 0,
+            messages: [[0; VERDICTS.len()]; Method::ALL.len()],
+            drops: [0; DropReason::ALL.len()],
+            forwarded: Vec::new(),
+            response_classes: [0; 7],
+            own_statuses: Box::new([0; STATUSES]),
+            hops_out: 0,
+            hops_in: 0,
+            buffers_exhausted: 0,
+            receive_errors: 0,
+            socket_drops: 0,
+            turns: 0,
+            latency_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)
+                .expect("1 to 10 s with three digits is a valid histogram"),
+        }
+    }
+
+    /// Makes room for the backends of a table, so that counting allocates nothing.
+    pub(crate) fn fit(&mut self, backends_by_pool: impl Iterator<Item = usize>) {
+        for (pool, backends) in backends_by_pool.enumerate() {
+            if self.forwarded.len() <= pool {
+                self.forwarded.push(Vec::new());
+            }
+            let counts = &mut self.forwarded[pool];
+            if counts.len() < backends {
+                counts.resize(backends, 0);
+            }
+        }
+    }
+
+    /// Counts what became of a message.
+    pub(crate) fn on_verdict(&mut self, verdict: Verdict, decision: &Decision) {
+        let place = match verdict {
+            Verdict::Absorb => 0,
+            Verdict::Drop(reason) => {
+                self.on_drop(reason);
+                1
+            }
+            Verdict::Forward => {
+                self.on_forward(decision);
+                2
+            }
+            Verdict::Respond => {
+                if let Some(count) = self.own_statuses.get_mut(status_place(decision.status)) {
+                    *count += 1;
+                }
+                3
+            }
+        };
+        self.messages[decision.method as usize][place] += 1;
+    }
+
+    /// Counts a drop after the verdict, or instead of one.
+    pub(crate) fn on_drop(&mut self, reason: DropReason) {
+        self.drops[reason.index()] += 1;
+    }
+
+    fn on_forward(&mut self, decision: &Decision) {
+        if decision.status != 0 {
+            self.response_classes[usize::from(decision.status / 100).min(6)] += 1;
+            return;
+        }
+        let Some(BackendRef { pool, backend }) = decision.backend else { return };
+        let counts = self.forwarded.get_mut(usize::from(pool));
+        if let Some(count) = counts.and_then(|pool| pool.get_mut(usize::from(backend))) {
+            *count += 1;
+        }
+    }
+
+    /// Counts the latency of `count` messages.
+    pub(crate) fn on_sent(&mut self, latency_us: u64, count: u64) {
+        self.sent += count;
+        self.latency_us.saturating_record_n(latency_us.max(1), count);
+    }
+
+    /// Our own responses that were not zero: status and count.
+    pub fn own_statuses(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        let counted = (100_u16..).zip(self.own_statuses.iter().copied());
+        counted.filter(|&(_, count)| count != 0)
+    }
+
+    /// Drops for one reason.
+    #[must_use]
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.drops[reason.index()]
+    }
+
+    /// Adds another shard's counters to these.
+    pub fn add(&mut self, other: &Self) {
+        self.fit(other.forwarded.iter().map(Vec::len));
+        for (sum, pool) in self.forwarded.iter_mut().zip(&other.forwarded) {
+            add_all(sum, pool);
+        }
+        for (sum, verdicts) in self.messages.iter_mut().zip(&other.messages) {
+            add_all(sum, verdicts);
+        }
+        add_all(&mut self.drops, &other.drops);
+        add_all(&mut self.response_classes, &other.response_classes);
+        add_all(&mut self.own_statuses[..], &other.own_statuses[..]);
+        self.received += other.received;
+        self.received_bytes += other.received_bytes;
+        self.sent += other.sent;
+        self.hops_out += other.hops_out;
+        self.hops_in += other.hops_in;
+        self.buffers_exhausted += other.buffers_exhausted;
+        self.receive_errors += other.receive_errors;
+        self.socket_drops += other.socket_drops;
+        self.turns += other.turns;
+        self.latency_us.add(&other.latency_us).expect("all are made by new, with the same bounds");
+    }
+
+    /// Becomes a copy of `other`, without allocating when both have the same shape.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.forwarded.clone_from(&other.forwarded);
+        self.messages = other.messages;
+        self.drops = other.drops;
+        self.response_classes = other.response_classes;
+        self.own_statuses.copy_from_slice(&other.own_statuses[..]);
+        self.received = other.received;
+        self.received_bytes = other.received_bytes;
+        self.sent = other.sent;
+        self.hops_out = other.hops_out;
+        self.hops_in = other.hops_in;
+        self.buffers_exhausted = other.buffers_exhausted;
+        self.receive_errors = other.receive_errors;
+        self.socket_drops = other.socket_drops;
+        self.turns = other.turns;
+        self.latency_us
+            .set_to(&other.latency_us)
+            .expect("all are made by new, with the same bounds");
+    }
+}
+
+fn status_place(status: u16) -> usize {
+    usize::from(status).wrapping_sub(100)
+}
+
+fn add_all(sums: &mut [u64], others: &[u64]) {
+    for (sum, other) in sums.iter_mut().zip(others) {
+        *sum += other;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted() -> Counters {
+        let mut counters = Counters::new();
+        counters.fit([2, 1].into_iter());
+        let to = |pool, backend| Some(BackendRef { pool, backend });
+        let request = Decision { backend: to(0, 1), method: Method::Invite, ..Decision::default() };
+        counters.on_verdict(Verdict::Forward, &request);
+        counters.on_verdict(Verdict::Forward, &Decision { backend: to(9, 9), ..request });
+        counters.on_verdict(Verdict::Forward, &Decision { status: 183, ..request });
+        counters.on_verdict(Verdict::Respond, &Decision { status: 404, ..request });
+        counters.on_verdict(Verdict::Respond, &Decision { status: 0, ..request });
+        counters.on_verdict(Verdict::Drop(DropReason::NotSip), &Decision::default());
+        counters.on_sent(40, 3);
+        counters
+    }
+
+    fn check(counters: &Counters, times: u64) {
+        assert_eq!(counters.forwarded, [vec![0, times], vec![0]]);
+        assert_eq!(counters.response_classes[1], times);
+        assert_eq!(counters.own_statuses().collect::<Vec<_>>(), [(404, times)]);
+        assert_eq!(counters.messages[Method::Invite as usize], [0, 0, 3 * times, 2 * times]);
+        assert_eq!(counters.messages[Method::Other as usize], [0, times, 0, 0]);
+        assert_eq!(counters.dropped(DropReason::NotSip), times);
+        assert_eq!(counters.sent, 3 * times);
+        assert_eq!(counters.latency_us.len(), 3 * times);
+    }
+
+    #[test]
+    fn each_verdict_has_its_place() {
+        check(&counted(), 1);
+    }
+
+    #[test]
+    fn sets_add_up_and_copies_are_equal() {
+        let mut sum = Counters::new();
+        sum.add(&counted());
+        sum.add(&counted());
+        check(&sum, 2);
+        let mut copy = Counters::new();
+        copy.copy_from(&sum);
+        check(&copy, 2);
+    }
+}

@@ -1,0 +1,190 @@
+//! Datagrams of one shard on their way to the kernel: a bounded pool of buffers.
+//!
+//! Owns: the send buffers and the headers that the kernel reads, which never move. A slot is free, queued, or in
+//! the kernel's hands; only a free one is written. Knows nothing of system calls or of what is sent.
+
+use std::io;
+
+use super::addr::Name;
+use super::sys::Region;
+use crate::sip::outbox::Transmit;
+use crate::sip::{MESSAGE_BYTES_MAX, Now};
+
+/// Bytes from one buffer to the next. Pages that no message reached are never touched, and cost nothing.
+const STRIDE_BYTES: usize = 65_536;
+/// Most slots: their index is a u16.
+const SLOTS_MAX: usize = 32_768;
+
+const _: () = assert!(MESSAGE_BYTES_MAX <= STRIDE_BYTES);
+
+/// Why a datagram was not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// All slots are taken.
+    Full,
+    /// It does not fit into a datagram.
+    TooLarge,
+}
+
+/// What the kernel reads: one message with one part. The pointers inside lead to `iovec`, `name` and the region.
+struct Header {
+    message: libc::msghdr,
+    iovec: libc::iovec,
+    name: Name,
+    listener: usize,
+}
+
+/// The pool. Whoever hands a header to the kernel for later (a ring) keeps the queue alive until it is back.
+pub(crate) struct SendQueue {
+    headers: Box<[Header]>,
+    region: Region,
+    /// Last in, first out: the slot used last is the one in the cache.
+    free: Vec<u16>,
+    queued: Vec<u16>,
+    /// When the queued messages were received, as runs of equal times.
+    received_at: Vec<(Now, u64)>,
+}
+
+impl SendQueue {
+    /// A queue of `slots` datagrams.
+    pub(crate) fn new(slots: usize) -> io::Result<Self> {
+        let slots = slots.clamp(1, SLOTS_MAX);
+        let mut region = Region::map(slots * STRIDE_BYTES)?;
+        region.touch_every(STRIDE_BYTES);
+        let mut headers: Box<[Header]> = (0..slots).map(|_| Header::empty()).collect();
+        for (slot, header) in headers.iter_mut().enumerate() {
+            header.iovec.iov_base = region.base().wrapping_add(slot * STRIDE_BYTES).cast();
+            header.message.msg_iov = &raw mut header.iovec;
+            header.message.msg_iovlen = 1;
+            header.message.msg_name = (&raw mut header.name.bytes).cast();
+        }
+        let last = u16::try_from(slots - 1).expect("at most SLOTS_MAX");
+        Ok(Self {
+            headers,
+            region,
+            free: (0..=last).rev().collect(),
+            queued: Vec::with_capacity(slots),
+            received_at: Vec::with_capacity(slots),
+        })
+    }
+
+    /// Queues what `fill` writes into a buffer of [`MESSAGE_BYTES_MAX`]; it answers the size, or `None` when it
+    /// does not fit.
+    pub(crate) fn push(
+        &mut self,
+        received_at: Now,
+        transmit: Transmit,
+        fill: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Result<(), Refused> {
+        let slot = *self.free.last().ok_or(Refused::Full)?;
+        let place = usize::from(slot);
+        let buffer = self.region.part_mut(place * STRIDE_BYTES, MESSAGE_BYTES_MAX);
+        let size = fill(buffer).filter(|&size| size <= MESSAGE_BYTES_MAX);
+        let size = size.ok_or(Refused::TooLarge)?;
+        let header = &mut self.headers[place];
+        let name_bytes = header.name.write(transmit.destination);
+        header.message.msg_namelen = libc::socklen_t::try_from(name_bytes).expect("at most 28");
+        header.iovec.iov_len = size;
+        header.listener = usize::from(transmit.listener.0);
+        self.free.pop();
+        self.queued.push(slot);
+        match self.received_at.last_mut() {
+            Some((time, count)) if *time == received_at => *count += 1,
+            _ => self.received_at.push((received_at, 1)),
+        }
+        Ok(())
+    }
+
+    /// The slots to send, in order. They stay queued until [`SendQueue::clear_queued`].
+    pub(crate) fn queued(&self) -> &[u16] {
+        &self.queued
+    }
+
+    /// The queued slots are in the kernel's hands, or released.
+    pub(crate) fn clear_queued(&mut self) {
+        self.queued.clear();
+    }
+
+    /// The slot may be used again: the kernel is done with it, or never got it.
+    pub(crate) fn release(&mut self, slot: u16) {
+        debug_assert!(!self.free.contains(&slot), "a slot is released once");
+        self.free.push(slot);
+    }
+
+    /// Calls `on` with the time of receipt and the number of messages of each run queued since the last call.
+    pub(crate) fn take_times(&mut self, mut on: impl FnMut(Now, u64)) {
+        for (time, count) in self.received_at.drain(..) {
+            on(time, count);
+        }
+    }
+
+    /// What the kernel reads to send the slot; valid while the queue lives and the slot is not released.
+    pub(crate) fn message(&self, slot: u16) -> *const libc::msghdr {
+        &raw const self.headers[usize::from(slot)].message
+    }
+
+    /// The place of the listener that the slot is sent from.
+    pub(crate) fn listener(&self, slot: u16) -> usize {
+        self.headers[usize::from(slot)].listener
+    }
+
+    /// Never gives the memory back: for when the kernel may still read it.
+    pub(crate) fn keep_forever(&mut self) {
+        self.region.keep_forever();
+        std::mem::forget(std::mem::take(&mut self.headers));
+        self.free.clear();
+        self.queued.clear();
+    }
+
+    /// How many slots are in the kernel's hands.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.headers.len() - self.free.len() - self.queued.len()
+    }
+}
+
+impl Header {
+    fn empty() -> Self {
+        // SAFETY: a msghdr is plain integers and pointers, for all of which zero is a value.
+        let message = unsafe { std::mem::zeroed::<libc::msghdr>() };
+        let iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        Self { message, iovec, name: Name::EMPTY, listener: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::ListenerId;
+
+    fn push(queue: &mut SendQueue, time: u64, size: Option<usize>) -> Result<(), Refused> {
+        let destination = "127.0.0.1:9".parse().expect("an address");
+        let transmit = Transmit { destination, listener: ListenerId(3) };
+        queue.push(Now(time), transmit, |_| size)
+    }
+
+    #[test]
+    fn the_bound_is_kept_and_slots_come_back() {
+        let mut queue = SendQueue::new(2).expect("memory");
+        assert_eq!(push(&mut queue, 1, Some(10)), Ok(()));
+        assert_eq!(push(&mut queue, 1, Some(MESSAGE_BYTES_MAX)), Ok(()));
+        assert_eq!(push(&mut queue, 2, Some(10)), Err(Refused::Full));
+        assert_eq!(queue.queued(), [0, 1]);
+        assert_eq!(queue.listener(1), 3);
+        queue.clear_queued();
+        assert_eq!(queue.in_flight(), 2);
+        queue.release(1);
+        assert_eq!(push(&mut queue, 2, Some(10)), Ok(()));
+        assert_eq!(queue.queued(), [1]);
+        let mut times = Vec::new();
+        queue.take_times(|time, count| times.push((time.0, count)));
+        assert_eq!(times, [(1, 2), (2, 1)]);
+    }
+
+    #[test]
+    fn what_does_not_fit_takes_no_slot() {
+        let mut queue = SendQueue::new(1).expect("memory");
+        assert_eq!(push(&mut queue, 1, None), Err(Refused::TooLarge));
+        assert_eq!(push(&mut queue, 1, Some(MESSAGE_BYTES_MAX + 1)), Err(Refused::TooLarge));
+        assert_eq!(push(&mut queue, 1, Some(0)), Ok(()));
+    }
+}

@@ -1,0 +1,206 @@
+//! One shard: a thread on a core that receives, handles, sends, sweeps and reads its mail, in turns.
+//!
+//! Owns: the order of a turn, and what becomes of a verdict. Everything that it works on is its own; other shards and
+//! control reach it by mail. It must not know what a message says. Nothing is allocated, locked or logged per
+//! message, and the clock is read per turn.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::counters::Counters;
+use super::mailbox::{Answer, Mail, Mailbox};
+use super::packet_io::PacketIo;
+use super::send_queue::{Refused, SendQueue};
+use crate::sip::core::Core;
+use crate::sip::outbox::Outbox;
+use crate::sip::route::table::Table;
+use crate::sip::{DropReason, Now, Received, Verdict, steer};
+
+/// The longest wait: nothing depends on waking earlier than its own reason.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+/// Turns that a stopping shard waits for sends that the kernel still holds, 10 ms each.
+const LAST_TURNS_MAX: usize = 20;
+const LAST_WAIT: Duration = Duration::from_millis(10);
+
+/// A shard, on its own thread.
+pub(super) struct Shard {
+    io: PacketIo,
+    path: Path,
+    mailbox: Mailbox,
+    clock: Clock,
+    /// The reading of this turn.
+    now: Now,
+    draining: bool,
+    stopping: bool,
+}
+
+/// What a message meets between receipt and send.
+struct Path {
+    core: Core,
+    outbox: Outbox,
+    counters: Counters,
+    index: u8,
+    shards: u8,
+}
+
+impl Shard {
+    pub(super) fn new(
+        io: PacketIo,
+        core: Core,
+        mailbox: Mailbox,
+        clock: Clock,
+        (index, shards): (u8, u8),
+    ) -> Self {
+        let (outbox, counters) = (Outbox::new(), Counters::new());
+        let path = Path { core, outbox, counters, index, shards };
+        let now = clock.now();
+        Self { io, path, mailbox, clock, now, draining: false, stopping: false }
+    }
+
+    /// Uses this table from now on.
+    pub(super) fn install(&mut self, table: Arc<Table>) {
+        self.path.counters.fit(table.pools.iter().map(|pool| pool.backends.len()));
+        self.path.core.install(table);
+    }
+
+    /// Runs until [`Mail::Stop`] and answers what was counted.
+    pub(super) fn run(mut self) -> io::Result<Box<Counters>> {
+        while !self.stopping {
+            self.io.wait(self.time_to_wait())?;
+            self.now = self.clock.now();
+            let received = self.receive();
+            let hops = self.take_hops();
+            self.send()?;
+            self.sweep();
+            self.read_mail(received == 0 && hops == 0);
+        }
+        self.end()
+    }
+
+    fn time_to_wait(&self) -> Duration {
+        let timeout = self.path.core.poll_timeout();
+        timeout.map_or(WAIT_MAX, |(due, _)| Clock::until(self.now, due).min(WAIT_MAX))
+    }
+
+    fn receive(&mut self) -> usize {
+        let (path, mailbox, now) = (&mut self.path, &mut self.mailbox, self.now);
+        self.io.receive(|received, queue| {
+            path.counters.received += 1;
+            path.counters.received_bytes += received.bytes.len() as u64;
+            match path.owner(received.bytes) {
+                Some(owner) if mailbox.post(owner, received, now) => path.counters.hops_out += 1,
+                Some(_) => path.counters.on_drop(DropReason::MailboxFull),
+                None => path.handle(now, now, received, queue),
+            }
+        })
+    }
+
+    /// Messages that hopped are handled here whatever steering says, so that none hops twice.
+    fn take_hops(&mut self) -> u64 {
+        let (path, queue, now) = (&mut self.path, self.io.queue(), self.now);
+        let count = self.mailbox.take_hops(|hop| {
+            path.handle(now, hop.received_at, &hop.received(), queue);
+        });
+        self.path.counters.hops_in += count;
+        count
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        self.mailbox.flush();
+        if self.io.queue().queued().is_empty() {
+            return Ok(());
+        }
+        self.io.send()?;
+        let sent_at = self.clock.now();
+        let counters = &mut self.path.counters;
+        self.io.queue().take_times(|received_at, count| {
+            counters.on_sent(sent_at.0.saturating_sub(received_at.0), count);
+        });
+        Ok(())
+    }
+
+    fn sweep(&mut self) {
+        self.path.counters.turns += 1;
+        if self.path.core.poll_timeout().is_some_and(|(due, _)| due <= self.now) {
+            self.path.core.handle_timeout(self.now);
+        }
+        self.io.sweep();
+    }
+
+    fn read_mail(&mut self, idle: bool) {
+        if self.draining && idle {
+            self.draining = false;
+            self.mailbox.answer(Answer::Drained);
+        }
+        while let Some(mail) = self.mailbox.take_letter() {
+            match mail {
+                Mail::Install(table) => self.install(table),
+                Mail::Snapshot(mut counters) => {
+                    self.copy_counters(&mut counters);
+                    self.mailbox.answer(Answer::Snapshot(counters));
+                }
+                Mail::Drain => self.draining = true,
+                Mail::Stop => self.stopping = true,
+            }
+        }
+    }
+
+    fn copy_counters(&self, copy: &mut Counters) {
+        copy.copy_from(&self.path.counters);
+        let io = self.io.counts();
+        copy.drops[DropReason::SendFailed.index()] += io.send_failed;
+        copy.buffers_exhausted += io.buffers_exhausted;
+        copy.receive_errors += io.receive_errors;
+        copy.socket_drops += io.socket_drops;
+    }
+
+    /// Sends what is left, and waits a little for what the kernel still holds.
+    fn end(mut self) -> io::Result<Box<Counters>> {
+        self.now = self.clock.now();
+        self.take_hops();
+        self.send()?;
+        for _ in 0..LAST_TURNS_MAX {
+            if self.io.queue().in_flight() == 0 {
+                break;
+            }
+            self.io.wait(LAST_WAIT)?;
+        }
+        let mut counters = Box::new(Counters::new());
+        self.copy_counters(&mut counters);
+        Ok(counters)
+    }
+}
+
+impl Path {
+    /// The other shard that owns the message, if another does.
+    fn owner(&self, bytes: &[u8]) -> Option<usize> {
+        if self.shards == 1 {
+            return None;
+        }
+        steer::shard(bytes, self.shards).filter(|&owner| owner != self.index).map(usize::from)
+    }
+
+    fn handle(
+        &mut self,
+        now: Now,
+        received_at: Now,
+        received: &Received<'_>,
+        queue: &mut SendQueue,
+    ) {
+        let verdict = self.core.handle(now, received, &mut self.outbox);
+        self.counters.on_verdict(verdict, self.outbox.decision());
+        if !matches!(verdict, Verdict::Forward | Verdict::Respond) {
+            return;
+        }
+        let outbox = &self.outbox;
+        let pushed = queue
+            .push(received_at, outbox.transmit(), |buffer| outbox.write_to(received.bytes, buffer));
+        match pushed {
+            Ok(()) => {}
+            Err(Refused::Full) => self.counters.on_drop(DropReason::SendQueueFull),
+            Err(Refused::TooLarge) => self.counters.on_drop(DropReason::Oversized),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! All shards of a node: start, tables, counters, drain, stop.
+//!
+//! Owns: the threads and control's ends of their mailboxes. It may block and allocate: it runs on control's side, and
+//! reaches shards by mail only.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::counters::Counters;
+use super::mailbox::{Answer, Desk, Mail};
+use super::options::Options;
+use super::report::{StartError, StartReport};
+use super::start;
+use super::sys::EventFd;
+use crate::bpf::{Picks, Steered};
+use crate::sip::route::table::Table;
+
+/// How long a shard may take to answer: a turn takes microseconds.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// How often a full mailbox is tried again.
+const RETRY_EVERY: Duration = Duration::from_millis(1);
+
+/// The running shards. Dropping them stops them.
+pub struct Shards {
+    pub(super) desks: Vec<Desk>,
+    pub(super) threads: Vec<JoinHandle<io::Result<Box<Counters>>>>,
+    /// Set when a shard answered.
+    pub(super) answered: Arc<EventFd>,
+    pub(super) clock: Clock,
+    pub(super) report: StartReport,
+    /// The listeners of the table: a new table must have the same.
+    pub(super) configured: Vec<SocketAddr>,
+    /// The steering program of each listener, where there is one.
+    pub(super) steered: Vec<Option<Steered>>,
+}
+
+/// What was counted, at about one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// By shard.
+    pub shards: Vec<Box<Counters>>,
+    /// What the steering program counted, by listener; `None` without a program.
+    pub picks: Vec<Option<Picks>>,
+}
+
+impl Snapshot {
+    /// The sum over the shards.
+    #[must_use]
+    pub fn merged(&self) -> Counters {
+        let mut sum = Counters::new();
+        for shard in &self.shards {
+            sum.add(shard);
+        }
+        sum
+    }
+}
+
+/// Why a table was not installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstallError {
+    /// Sockets are bound at start: the listeners of a new table must be those of the first.
+    ListenersChanged,
+    /// This shard does not read its mail.
+    ShardSilent(usize),
+}
+
+impl fmt::Display for InstallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ListenersChanged => {
+                f.write_str("listeners cannot change while running: restart to change them")
+            }
+            Self::ShardSilent(shard) => write!(f, "shard {shard} does not read its mail"),
+        }
+    }
+}
+
+impl std::error::Error for InstallError {}
+
+/// This shard did not answer in time, or has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotError(pub usize);
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shard {} does not answer", self.0)
+    }
+}
+
+impl std::error::Error for SnapshotError {}
+
+impl Shards {
+    /// Binds the table's listeners and starts the shards. Each shard's core gets `seed`.
+    pub fn start(options: &Options, table: &Arc<Table>, seed: u64) -> Result<Self, StartError> {
+        start::start(options, table, seed)
+    }
+
+    /// Gives all shards a new table. Each uses it from its next turn on.
+    pub fn install(&mut self, table: &Arc<Table>) -> Result<(), InstallError> {
+        if !table
+            .listeners
+            .iter()
+            .map(|listener| listener.address)
+            .eq(self.configured.iter().copied())
+        {
+            return Err(InstallError::ListenersChanged);
+        }
+        for shard in 0..self.desks.len() {
+            if !self.post(shard, Mail::Install(Arc::clone(table))) {
+                return Err(InstallError::ShardSilent(shard));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks all shards for their counters. Blocks for a turn of the slowest shard, at most a second.
+    pub fn snapshot(&mut self) -> Result<Snapshot, SnapshotError> {
+        for shard in 0..self.desks.len() {
+            // Answers that came too late for who asked.
+            while self.desks[shard].answers.pop().is_ok() {}
+            if !self.post(shard, Mail::Snapshot(Box::new(Counters::new()))) {
+                return Err(SnapshotError(shard));
+            }
+        }
+        let mut shards = Vec::with_capacity(self.desks.len());
+        for shard in 0..self.desks.len() {
+            shards.push(self.await_counters(shard).ok_or(SnapshotError(shard))?);
+        }
+        Ok(Snapshot { shards, picks: self.picks() })
+    }
+
+    /// Lets the shards handle what waits in their sockets, at most until `deadline` from now, then stops them.
+    pub fn drain(mut self, deadline: Duration) -> Snapshot {
+        let until = self.clock.now().0.saturating_add(micros(deadline));
+        let asked: Vec<bool> =
+            (0..self.desks.len()).map(|shard| self.post(shard, Mail::Drain)).collect();
+        for (shard, _) in asked.iter().enumerate().filter(|(_, asked)| **asked) {
+            while !matches!(self.answer(shard, until), None | Some(Answer::Drained)) {}
+        }
+        self.end()
+    }
+
+    /// Stops the shards: what is queued is sent, what waits in the sockets is lost.
+    pub fn stop(mut self) -> Snapshot {
+        self.end()
+    }
+
+    /// What runs, in plain words.
+    #[must_use]
+    pub fn report(&self) -> &StartReport {
+        &self.report
+    }
+
+    /// The addresses that the listeners are bound to, by [`crate::sip::ListenerId`].
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.report.listeners.iter().map(|&(address, _)| address)
+    }
+
+    /// Whether no shard has ended by itself. One that has (its ring or its poll failed) is beyond repair.
+    #[must_use]
+    pub fn all_running(&self) -> bool {
+        !self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Posts a letter; tries for a while when the box is full.
+    fn post(&mut self, shard: usize, mail: Mail) -> bool {
+        let until = self.clock.now().0 + micros(ANSWER_MAX);
+        let mut mail = mail;
+        loop {
+            match self.desks[shard].post(mail) {
+                Ok(()) => return true,
+                Err(back) => mail = back,
+            }
+            if self.clock.now().0 >= until || self.threads[shard].is_finished() {
+                return false;
+            }
+            std::thread::sleep(RETRY_EVERY);
+        }
+    }
+
+    fn await_counters(&mut self, shard: usize) -> Option<Box<Counters>> {
+        let until = self.clock.now().0 + micros(ANSWER_MAX);
+        loop {
+            if let Answer::Snapshot(counters) = self.answer(shard, until)? {
+                return Some(counters);
+            }
+        }
+    }
+
+    /// The next answer of a shard; `None` when it is late or the shard has ended.
+    fn answer(&mut self, shard: usize, until: u64) -> Option<Answer> {
+        loop {
+            if let Ok(answer) = self.desks[shard].answers.pop() {
+                return Some(answer);
+            }
+            let left = until.saturating_sub(self.clock.now().0);
+            if left == 0 || self.threads[shard].is_finished() {
+                return None;
+            }
+            let left_ms = i32::try_from(left.div_ceil(1000)).unwrap_or(i32::MAX);
+            // At most 100 ms, to see when a shard ended without a word.
+            if self.answered.wait(left_ms.min(100)) {
+                self.answered.clear();
+            }
+        }
+    }
+
+    fn picks(&self) -> Vec<Option<Picks>> {
+        self.steered.iter().map(|steered| steered.as_ref().map(Steered::picks)).collect()
+    }
+
+    fn end(&mut self) -> Snapshot {
+        let picks = self.picks();
+        for shard in 0..self.threads.len() {
+            self.post(shard, Mail::Stop);
+        }
+        let shards = self
+            .threads
+            .drain(..)
+            .map(|thread| match thread.join() {
+                Ok(Ok(counters)) => counters,
+                // It ended by itself (see `all_running`), and its counts went with it.
+                Ok(Err(_)) | Err(_) => Box::new(Counters::new()),
+            })
+            .collect();
+        Snapshot { shards, picks }
+    }
+}
+
+impl Drop for Shards {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl fmt::Debug for Shards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shards").field("report", &self.report).finish_non_exhaustive()
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,215 @@
+//! How the shards are started: what the kernel allows, sockets, steering, threads.
+//!
+//! Owns: the order of these, and what each falls back to. Runs once, on control's side.
+
+use std::io;
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+use core_affinity::CoreId;
+
+use super::clock::Clock;
+use super::counters::Counters;
+use super::mailbox::{self, Mailbox};
+use super::mmsg::Mmsg;
+use super::options::{Io, Options, Steering};
+use super::packet_io::PacketIo;
+use super::report::{StartError, StartReport};
+use super::shard::Shard;
+use super::shards::Shards;
+use super::sockets::bind_group;
+use super::uring::{self, Uring};
+use crate::bpf::{self, Steered};
+use crate::sip::core::Core;
+use crate::sip::route::table::{SHARDS_MAX, Table};
+
+pub(super) fn start(
+    options: &Options,
+    table: &Arc<Table>,
+    seed: u64,
+) -> Result<Shards, StartError> {
+    let shards = options.shards;
+    if !(1..=SHARDS_MAX).contains(&shards) {
+        return Err(StartError::ShardCount(shards));
+    }
+    if table.listeners.is_empty() {
+        return Err(StartError::NoListener);
+    }
+    let cores = choose_cores(options)?;
+    let io_reason = choose_io(options.io)?;
+    let io_uring = options.io != Io::Recvmmsg && io_reason.is_none();
+    let mut groups = Vec::with_capacity(table.listeners.len());
+    let mut listeners = Vec::with_capacity(table.listeners.len());
+    for listener in &table.listeners {
+        let (group, buffers) = bind_group(listener.address, shards, options.socket_buffer_bytes)?;
+        let bound = group[0].local_addr();
+        listeners.push((bound.unwrap_or(listener.address), buffers));
+        groups.push(group);
+    }
+    let (steered, ebpf_reason) = choose_steering(options, &groups)?;
+    let report = StartReport {
+        shards,
+        cores: cores.clone(),
+        io_uring,
+        io_reason,
+        ebpf: steered.iter().any(Option::is_some),
+        ebpf_reason,
+        listeners,
+        buffer_bytes_asked: options.socket_buffer_bytes,
+    };
+
+    let (boxes, desks, answered) =
+        mailbox::mesh(shards).map_err(|error| StartError::System("make mailboxes", error))?;
+    let clock = Clock::start();
+    let mut all = Shards {
+        desks,
+        threads: Vec::with_capacity(shards),
+        answered,
+        clock,
+        report,
+        configured: table.listeners.iter().map(|listener| listener.address).collect(),
+        steered,
+    };
+    let (started, starts) = channel();
+    let by_shard = by_shard(groups, shards);
+    for (index, (mailbox, sockets)) in boxes.into_iter().zip(by_shard).enumerate() {
+        let plan = Plan {
+            index: u8::try_from(index).expect("at most SHARDS_MAX"),
+            shards: u8::try_from(shards).expect("at most SHARDS_MAX"),
+            core: cores[index],
+            io_uring,
+            send_queue_max: options.send_queue_max,
+            receive_buffers: options.receive_buffers,
+            table: Arc::clone(table),
+            seed,
+            clock,
+        };
+        let started = started.clone();
+        let thread = thread::Builder::new()
+            .name(format!("shard-{index}"))
+            .spawn(move || plan.run(sockets, mailbox, &started))
+            .map_err(|error| StartError::System("start a thread", error))?;
+        all.threads.push(thread);
+    }
+    drop(started);
+    // Dropping `all` on an error stops those that run.
+    for start in starts {
+        start?;
+    }
+    Ok(all)
+}
+
+/// What a thread is told.
+struct Plan {
+    index: u8,
+    shards: u8,
+    core: Option<usize>,
+    io_uring: bool,
+    send_queue_max: usize,
+    receive_buffers: usize,
+    table: Arc<Table>,
+    seed: u64,
+    clock: Clock,
+}
+
+impl Plan {
+    /// The life of a shard's thread. Rings and buffers are made here: a ring belongs to its thread, and memory is
+    /// best near the core that touches it first.
+    fn run(
+        self,
+        sockets: Vec<UdpSocket>,
+        mailbox: Mailbox,
+        started: &Sender<Result<(), StartError>>,
+    ) -> io::Result<Box<Counters>> {
+        let shard = self.prepare(sockets, mailbox);
+        let (shard, answer) = match shard {
+            Ok(shard) => (Some(shard), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        // Nobody listens any more when another shard failed first; mail will say stop.
+        let _ = started.send(answer);
+        shard.map_or_else(|| Ok(Box::new(Counters::new())), Shard::run)
+    }
+
+    fn prepare(self, sockets: Vec<UdpSocket>, mailbox: Mailbox) -> Result<Shard, StartError> {
+        if let Some(core) = self.core
+            && !core_affinity::set_for_current(CoreId { id: core })
+        {
+            return Err(StartError::Core(core));
+        }
+        let wake = Arc::clone(mailbox.wake());
+        let io = if self.io_uring {
+            Uring::new(sockets, wake, self.send_queue_max, self.receive_buffers)
+                .map(|io| PacketIo::Uring(Box::new(io)))
+        } else {
+            Mmsg::new(sockets, wake, self.send_queue_max).map(|io| PacketIo::Mmsg(Box::new(io)))
+        };
+        let io = io.map_err(|error| StartError::System("make rings and buffers", error))?;
+        let core = Core::new(self.seed, self.index);
+        let mut shard = Shard::new(io, core, mailbox, self.clock, (self.index, self.shards));
+        shard.install(self.table);
+        Ok(shard)
+    }
+}
+
+/// The core of each shard. Named cores must be there; without names, pin only when there is a core for each.
+fn choose_cores(options: &Options) -> Result<Vec<Option<usize>>, StartError> {
+    let shards = options.shards;
+    let ours: Vec<usize> =
+        core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
+    let Some(named) = &options.cores else {
+        let enough = ours.len() >= shards;
+        return Ok((0..shards).map(|shard| ours.get(shard).copied().filter(|_| enough)).collect());
+    };
+    if named.len() < shards {
+        return Err(StartError::CoreCount { cores: named.len(), shards });
+    }
+    match named.iter().find(|core| !ours.contains(core)) {
+        Some(&core) => Err(StartError::Core(core)),
+        None => Ok(named.iter().take(shards).copied().map(Some).collect()),
+    }
+}
+
+/// `Some(reason)` when io_uring was to be tried and does not work.
+fn choose_io(io: Io) -> Result<Option<String>, StartError> {
+    match (io, if io == Io::Recvmmsg { Ok(()) } else { uring::probe() }) {
+        (Io::IoUring, Err(reason)) => Err(StartError::IoUring(reason)),
+        (_, result) => Ok(result.err()),
+    }
+}
+
+/// The programs of the listeners: for all or for none; and why for none.
+fn choose_steering(
+    options: &Options,
+    groups: &[Vec<UdpSocket>],
+) -> Result<(Vec<Option<Steered>>, Option<String>), StartError> {
+    let none = || groups.iter().map(|_| None).collect();
+    if options.steering == Steering::Kernel {
+        return Ok((none(), None));
+    }
+    if options.shards == 1 && options.steering == Steering::Auto {
+        return Ok((none(), Some("one shard needs no choice".into())));
+    }
+    let steered: Result<Vec<_>, _> =
+        groups.iter().map(|group| bpf::steer(group).map(Some)).collect();
+    match steered {
+        Ok(steered) => Ok((steered, None)),
+        Err(refusal) if options.steering == Steering::Ebpf => {
+            Err(StartError::Ebpf(refusal.to_string()))
+        }
+        Err(refusal) => Ok((none(), Some(refusal.to_string()))),
+    }
+}
+
+/// From sockets by listener to sockets by shard.
+fn by_shard(groups: Vec<Vec<UdpSocket>>, shards: usize) -> Vec<Vec<UdpSocket>> {
+    let mut sockets: Vec<Vec<UdpSocket>> = (0..shards).map(|_| Vec::new()).collect();
+    for group in groups {
+        for (shard, socket) in group.into_iter().enumerate() {
+            sockets[shard].push(socket);
+        }
+    }
+    sockets
+}

@@ -1,0 +1,250 @@
+//! Datagrams by io_uring: multishot recvmsg into provided buffers, sendmsg from the send queue, one ring per shard.
+//!
+//! Owns: the ring, the sockets, both kinds of buffers, and what is in flight. The ring is entered by its own thread
+//! only; a mailbox wakes it by an eventfd that the ring reads (a ring with DEFER_TASKRUN must not be watched by its
+//! descriptor: deferred work posts nothing until the owner enters).
+
+mod buffers;
+mod setup;
+
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use io_uring::types::{CancelBuilder, Fd, RecvMsgOut, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+
+use super::addr;
+use super::packet_io::IoCounts;
+use super::send_queue::SendQueue;
+use super::sys::{EventFd, socket_drops};
+use crate::sip::{ListenerId, Received};
+use buffers::BufferRing;
+pub(crate) use setup::probe;
+
+/// Datagrams handled per turn at most; the rest waits in the ring.
+const BATCH: usize = 256;
+/// What a completion is about: the upper half of its user data. The lower half is a listener or a slot.
+const ABOUT_RECEIVE: u64 = 1 << 32;
+const ABOUT_SEND: u64 = 2 << 32;
+const ABOUT_WAKE: u64 = 3 << 32;
+const ABOUT_MASK: u64 = 0xffff_ffff << 32;
+
+/// A datagram in a buffer.
+struct Arrival {
+    listener: u8,
+    buffer: u16,
+    size: usize,
+}
+
+/// Fields drop in order, after [`Uring::drop`] has ended every request: the ring before what it reads and writes.
+pub(crate) struct Uring {
+    ring: IoUring,
+    buffers: BufferRing,
+    queue: SendQueue,
+    /// What multishot receives read the sizes of name and control from, as long as they are armed.
+    template: Box<libc::msghdr>,
+    /// Where the eventfd is read to.
+    wake_value: Box<u64>,
+    wake: Arc<EventFd>,
+    sockets: Vec<UdpSocket>,
+    /// Which listeners have a receive in the ring.
+    armed: Vec<bool>,
+    wake_armed: bool,
+    arrivals: Vec<Arrival>,
+    counts: IoCounts,
+}
+
+impl Uring {
+    /// Takes over bound sockets; to be called on the thread that will use the ring.
+    pub(crate) fn new(
+        sockets: Vec<UdpSocket>,
+        wake: Arc<EventFd>,
+        send_queue_max: usize,
+        receive_buffers: usize,
+    ) -> io::Result<Self> {
+        let count = setup::buffer_count(receive_buffers);
+        let ring = setup::ring(usize::from(count) + send_queue_max)?;
+        let buffers = BufferRing::register(&ring.submitter(), count)?;
+        let mut io = Self {
+            buffers,
+            queue: SendQueue::new(send_queue_max)?,
+            template: setup::receive_template(),
+            wake_value: Box::new(0),
+            wake,
+            armed: vec![false; sockets.len()],
+            sockets,
+            wake_armed: false,
+            arrivals: Vec::with_capacity(BATCH),
+            counts: IoCounts::default(),
+            ring,
+        };
+        io.sweep();
+        Ok(io)
+    }
+
+    pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        self.reap();
+        if !self.arrivals.is_empty() {
+            return Ok(());
+        }
+        let timespec = Timespec::from(timeout);
+        let args = SubmitArgs::new().timespec(&timespec);
+        match self.ring.submitter().submit_with_args(1, &args) {
+            Err(error) if !is_passing(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn receive(&mut self, mut on: impl FnMut(&Received<'_>, &mut SendQueue)) -> usize {
+        self.reap();
+        let count = self.arrivals.len();
+        for arrival in &self.arrivals {
+            let bytes = self.buffers.bytes(arrival.buffer, arrival.size);
+            if let Ok(parts) = RecvMsgOut::parse(bytes, &self.template)
+                && let Some(source) = addr::read(parts.name_data())
+            {
+                let received = Received {
+                    bytes: parts.payload_data(),
+                    source,
+                    listener: ListenerId(arrival.listener),
+                    truncated: parts.is_payload_truncated(),
+                };
+                on(&received, &mut self.queue);
+            }
+            self.buffers.recycle(arrival.buffer);
+        }
+        if count > 0 {
+            self.buffers.publish();
+            self.arrivals.clear();
+        }
+        count
+    }
+
+    /// Takes completions until a batch of datagrams is together; sends and wake-ups are dealt with at once.
+    fn reap(&mut self) {
+        let mut completions = self.ring.completion();
+        while self.arrivals.len() < BATCH {
+            let Some(entry) = completions.next() else { break };
+            let place = entry.user_data() & !ABOUT_MASK;
+            match entry.user_data() & ABOUT_MASK {
+                ABOUT_SEND => {
+                    self.counts.send_failed += u64::from(entry.result() < 0);
+                    self.queue.release(u16::try_from(place).expect("we wrote a u16"));
+                }
+                ABOUT_RECEIVE => {
+                    let listener = usize::try_from(place).expect("we wrote a u8");
+                    if !cqueue::more(entry.flags()) {
+                        self.armed[listener] = false;
+                    }
+                    match (usize::try_from(entry.result()), cqueue::buffer_select(entry.flags())) {
+                        (Ok(size), Some(buffer)) => {
+                            let listener = u8::try_from(listener).expect("at most LISTENERS_MAX");
+                            self.arrivals.push(Arrival { listener, buffer, size });
+                        }
+                        _ if entry.result() == -libc::ENOBUFS => self.counts.buffers_exhausted += 1,
+                        _ => self.counts.receive_errors += 1,
+                    }
+                }
+                _ => self.wake_armed = false,
+            }
+        }
+    }
+
+    pub(crate) fn send(&mut self) -> io::Result<()> {
+        if self.queue.queued().is_empty() {
+            return Ok(());
+        }
+        for place in 0..self.queue.queued().len() {
+            let slot = self.queue.queued()[place];
+            let Some(socket) = self.sockets.get(self.queue.listener(slot)) else {
+                self.counts.send_failed += 1;
+                self.queue.release(slot);
+                continue;
+            };
+            let entry = opcode::SendMsg::new(Fd(socket.as_raw_fd()), self.queue.message(slot))
+                .build()
+                .user_data(ABOUT_SEND | u64::from(slot));
+            // SAFETY: the header and all that it points to stay in place and unchanged until the completion
+            // releases the slot; `drop` ends every request before the queue goes.
+            unsafe { push(&mut self.ring, &entry)? };
+        }
+        self.queue.clear_queued();
+        match self.ring.submit() {
+            Err(error) if !is_passing(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Arms what is not armed: receives that ended (no buffer left, an error) and the wake-up.
+    pub(crate) fn sweep(&mut self) {
+        for listener in 0..self.sockets.len() {
+            if self.armed[listener] {
+                continue;
+            }
+            let socket = Fd(self.sockets[listener].as_raw_fd());
+            let entry =
+                opcode::RecvMsgMulti::new(socket, &raw const *self.template, buffers::GROUP)
+                    .build()
+                    .user_data(ABOUT_RECEIVE | u64::try_from(listener).expect("a usize fits"));
+            // SAFETY: the template is boxed and never written again; it and the buffers live until `drop` has
+            // ended every request.
+            self.armed[listener] = unsafe { push(&mut self.ring, &entry) }.is_ok();
+        }
+        if !self.wake_armed {
+            let entry =
+                opcode::Read::new(Fd(self.wake.raw()), (&raw mut *self.wake_value).cast(), 8)
+                    .build()
+                    .user_data(ABOUT_WAKE);
+            // SAFETY: eight boxed bytes that nobody else reads or writes, alive until `drop` has ended every
+            // request; `self.wake` keeps the descriptor open.
+            self.wake_armed = unsafe { push(&mut self.ring, &entry) }.is_ok();
+        }
+    }
+
+    pub(crate) fn queue(&mut self) -> &mut SendQueue {
+        &mut self.queue
+    }
+
+    pub(crate) fn counts(&self) -> IoCounts {
+        let drops = |socket: &UdpSocket| socket_drops(socket.as_fd()).map_or(0, u64::from);
+        IoCounts { socket_drops: self.sockets.iter().map(drops).sum(), ..self.counts }
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        // Closing a ring ends its requests only later, and until then the kernel writes into our memory.
+        let _ = self.ring.submit();
+        let ended = self.ring.submitter().register_sync_cancel(None, CancelBuilder::any());
+        let nothing_left = |error: &io::Error| error.raw_os_error() == Some(libc::ENOENT);
+        if !ended.as_ref().err().is_none_or(nothing_left) {
+            // Not certain: a leak at the end of a shard harms nobody.
+            self.buffers.keep_forever();
+            self.queue.keep_forever();
+            std::mem::forget(std::mem::replace(&mut self.template, setup::receive_template()));
+            std::mem::forget(std::mem::take(&mut self.wake_value));
+        }
+    }
+}
+
+/// Puts an entry into the ring; a full ring is handed to the kernel first.
+///
+/// # Safety
+/// All that the entry points to must stay valid until its last completion.
+unsafe fn push(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    if unsafe { ring.submission().push(entry) }.is_ok() {
+        return Ok(());
+    }
+    ring.submit()?;
+    // SAFETY: the caller's promise.
+    unsafe { ring.submission().push(entry) }.map_err(|_| io::ErrorKind::WouldBlock.into())
+}
+
+/// Errors of entering a ring that are over by the next turn: a timeout, a signal, completions to be taken first.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN))
+}

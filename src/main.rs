@@ -1,0 +1,7 @@
+//! The program: arguments and start, nothing else.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sipedge::control::cli::main()
+}

@@ -1,0 +1,146 @@
+//! `sipedge run`: it says what runs, answers health checks and metrics, forwards, and ends cleanly.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use crate::command;
+
+/// Far more than anything here takes, even on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running edge with one backend, which is a socket of the test.
+struct Edge {
+    child: Child,
+    config: PathBuf,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+    address: SocketAddr,
+    admin: SocketAddr,
+    backend: UdpSocket,
+}
+
+impl Edge {
+    fn start(name: &str, node: &str) -> Self {
+        let backend = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+        backend.set_read_timeout(Some(PATIENCE)).expect("can be set");
+        let address = free(|| UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr()));
+        let admin = free(|| TcpListener::bind("127.0.0.1:0").and_then(|s| s.local_addr()));
+        let text = format!(
+            "[node]\n{node}\n[[listen]]\nname = \"public\"\naddress = \"udp:{address}\"\n[[pool]]\nname = \"servers\"\n\
+             backends = [{{ uri = \"sip:{}\" }}]\n[[route]]\npool = \"servers\"\n[admin]\nlisten = \"{admin}\"\n",
+            backend.local_addr().expect("is bound"),
+        );
+        let file = format!("sipedge-{name}-{}.toml", std::process::id());
+        let config = std::env::temp_dir().join(file);
+        std::fs::write(&config, text).expect("can be written");
+        let mut child = command(&["run".as_ref(), "-c".as_ref(), config.as_os_str()])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let stderr = BufReader::new(child.stderr.take().expect("is piped"));
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut edge = Self { child, config, lines, seen: Vec::new(), address, admin, backend };
+        edge.wait_for("ready");
+        edge
+    }
+
+    /// Reads the log until a line holds `part`.
+    fn wait_for(&mut self, part: &str) {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.seen.push(line),
+                Err(error) => panic!("no \"{part}\" ({error}) in {}", self.seen.join("\n")),
+            }
+            if self.seen.last().is_some_and(|line| line.contains(part)) {
+                return;
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &id]).status().expect("kill is there");
+        assert!(status.success());
+    }
+
+    fn page(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.admin).expect("the page is there");
+        stream.set_read_timeout(Some(PATIENCE)).expect("can be set");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_file(&self.config);
+    }
+}
+
+fn free(bind: impl Fn() -> std::io::Result<SocketAddr>) -> SocketAddr {
+    bind().expect("a port is free")
+}
+
+const INVITE: &str = include_str!("messages/invite.sip");
+
+#[test]
+fn an_edge_tells_forwards_counts_and_drains() {
+    let mut edge = Edge::start("forwards", "shards = 2");
+    let told = edge.seen.join("\n");
+    for part in ["pool servers: rendezvous", "no keys are configured", "listening on udp:"] {
+        assert!(told.contains(part), "{part} not in {told}");
+    }
+    assert!(edge.page("/healthz").starts_with("HTTP/1.1 200"));
+
+    let phone = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    phone.send_to(INVITE.replace('\n', "\r\n").as_bytes(), edge.address).expect("sent");
+    let mut buffer = [0; 4096];
+    let (count, from) = edge.backend.recv_from(&mut buffer).expect("the INVITE came through");
+    assert_eq!(from, edge.address);
+    assert!(String::from_utf8_lossy(&buffer[..count]).contains("\r\nRecord-Route: <sip:~e~"));
+
+    let metrics = edge.page("/metrics");
+    assert!(
+        metrics.contains("sipedge_messages_total{method=\"INVITE\",verdict=\"forward\"} 1\n"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("sipedge_dropped_total{reason=\"not_sip\"} 0\n"));
+
+    edge.signal("HUP");
+    edge.wait_for("reload comes later");
+    edge.signal("TERM");
+    edge.wait_for("ended: 1 messages received, 1 sent, 0 dropped");
+    assert_eq!(edge.child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn an_interrupt_ends_as_cleanly() {
+    let mut edge = Edge::start("interrupt", "io = \"recvmmsg\"\nsteering = \"kernel\"");
+    assert!(edge.seen.iter().any(|line| line.contains("recvmmsg")), "{:?}", edge.seen);
+    edge.signal("INT");
+    assert_eq!(edge.child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn what_is_taken_already_is_said_and_ends_with_1() {
+    let edge = Edge::start("first", "shards = 1");
+    let done = crate::sipedge(&["run".as_ref(), "-c".as_ref(), edge.config.as_os_str()]);
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    assert!(done.stderr.contains("cannot listen on"), "{}", done.stderr);
+}
