@@ -53,7 +53,8 @@ impl Shard {
         clock: Clock,
         (index, shards): (u8, u8),
     ) -> Self {
-        let (outbox, counters) = (Outbox::new(), Counters::new());
+        let (outbox, mut counters) = (Outbox::new(), Counters::new());
+        counters.fit(core.table().pools.iter().map(|pool| pool.backends.len()));
         let path = Path { core, outbox, counters, index, shards };
         let now = clock.now();
         Self { io, path, mailbox, clock, now, draining: false, stopping: false }
@@ -191,12 +192,12 @@ impl Path {
     ) {
         let verdict = self.core.handle(now, received, &mut self.outbox);
         self.counters.on_verdict(verdict, self.outbox.decision());
-        if !matches!(verdict, Verdict::Forward | Verdict::Respond) {
-            return;
-        }
         let outbox = &self.outbox;
-        let pushed = queue
-            .push(received_at, outbox.transmit(), |buffer| outbox.write_to(received.bytes, buffer));
+        let (Verdict::Forward | Verdict::Respond, Some(transmit)) = (verdict, outbox.transmit()) else {
+            return;
+        };
+        let pushed =
+            queue.push(received_at, transmit, |buffer| outbox.write_to(received.bytes, buffer));
         match pushed {
             Ok(()) => {}
             Err(Refused::Full) => self.counters.on_drop(DropReason::SendQueueFull),

@@ -147,10 +147,8 @@ impl Plan {
             Mmsg::new(sockets, wake, self.send_queue_max).map(|io| PacketIo::Mmsg(Box::new(io)))
         };
         let io = io.map_err(|error| StartError::System("make rings and buffers", error))?;
-        let core = Core::new(self.seed, self.index);
-        let mut shard = Shard::new(io, core, mailbox, self.clock, (self.index, self.shards));
-        shard.install(self.table);
-        Ok(shard)
+        let core = Core::new(self.table, self.seed, self.index);
+        Ok(Shard::new(io, core, mailbox, self.clock, (self.index, self.shards)))
     }
 }
 
