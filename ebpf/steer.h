@@ -36,7 +36,9 @@ static __always_inline int load(struct sk_reuseport_md *md, __u32 offset, void *
 	left = md->len - offset;
 	if (left >= max)
 		return bpf_skb_load_bytes(md, offset, to, max);
-	/* The mask tells the verifier what the comparison says; max is a power of two. */
+	/* The mask tells the verifier what the comparison said (max is a power of two); without the barrier the
+	 * compiler knows it already, and leaves the mask out. */
+	barrier_var(left);
 	left &= max - 1;
 	if (!left)
 		return NOT_FOUND;

@@ -132,10 +132,12 @@ mod with_bpf {
     }
 
     fn failed(step: &'static str, error: &libbpf_rs::Error) -> Refusal {
-        if error.kind() == ErrorKind::PermissionDenied {
+        let text = format!("{error:#}");
+        // EACCES is a permission denied too, but that of the verifier.
+        if error.kind() == ErrorKind::PermissionDenied && text.contains("(os error 1)") {
             return Refusal::Forbidden;
         }
-        Refusal::Failed(step, format!("{error:#}"))
+        Refusal::Failed(step, text)
     }
 
     fn missing(name: &'static str) -> Refusal {

@@ -69,19 +69,29 @@ pub fn explain(config: &Config, question: &Question<'_>) -> Result<String, Refus
 
 fn listener(config: &Config, question: &Question<'_>) -> Result<ListenerId, Refused> {
     let fits = |address: SocketAddr| address.is_ipv4() == question.source.is_ipv4();
+    let listeners = &config.listeners;
+    let names = || listeners.iter().map(|l| l.name.as_str()).collect::<Vec<_>>().join(", ");
     let place = match question.listener {
-        Some(name) => config.listeners.iter().position(|listener| listener.name == name),
-        None => config.listeners.iter().position(|listener| fits(listener.address)),
+        Some(name) => {
+            let place = listeners.iter().position(|listener| listener.name == name);
+            place.ok_or_else(|| format!("no listener is called \"{name}\"; known: {}", names()))
+        }
+        None => {
+            let place = listeners.iter().position(|listener| fits(listener.address));
+            place.ok_or_else(|| {
+                let source = question.source;
+                format!("no listener has the IP family of {source}; known: {}", names())
+            })
+        }
     };
-    let place = place.and_then(|place| u8::try_from(place).ok()).map(ListenerId);
-    place.ok_or_else(|| {
-        let names: Vec<&str> = config.listeners.iter().map(|l| l.name.as_str()).collect();
-        let names = names.join(", ");
-        Refused::Usage(match question.listener {
-            Some(name) => format!("no listener is called \"{name}\"; known: {names}"),
-            None => format!("no listener has the IP family of {}; known: {names}", question.source),
-        })
-    })
+    let place = place.map_err(Refused::Usage)?;
+    let listener = &listeners[place];
+    if !fits(listener.address) {
+        let (name, address, source) = (&listener.name, listener.address, question.source);
+        let message = format!("{source} cannot send to \"{name}\" on {address}: another IP family");
+        return Err(Refused::Usage(message));
+    }
+    Ok(ListenerId(u8::try_from(place).expect("the configuration has at most 64 listeners")))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -3,9 +3,9 @@
 //! Owns: the order of start and end, and the log lines that tell them. It builds the table and hands it over; from
 //! then on it only waits. Times are those of the operating system; nothing here is on the way of a message.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -29,47 +29,61 @@ const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// What a second SIGTERM or SIGINT ends with: what was queued may be lost.
 const EXIT_CUT_SHORT: i32 = 1;
 
-/// The shards, shared with the admin page; taken out to be drained.
-type Running = Arc<Mutex<Option<Shards>>>;
+/// How long the admin page waits for this thread; the shards have a second of that.
+const SNAPSHOT_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// What this thread, which owns the shards, is told by others.
+enum Event {
+    /// A signal came.
+    Signal(i32),
+    /// The admin page wants the counters.
+    Snapshot(Sender<Result<datapath::Snapshot, String>>),
+}
 
 /// Runs `config` until it is told to end.
 pub fn run(config: &Config, problems: &Problems) -> Result<(), String> {
     let ending = Arc::new(AtomicBool::new(false));
     // Before anything runs: from here on a signal is an orderly end.
-    let signals = watch_signals(&ending)?;
+    let (sender, events) = channel();
+    watch_signals(sender.clone(), &ending)?;
     tell_start(config, problems);
     let options = options(config);
     let shards = u8::try_from(options.shards).map_err(|_| "too many shards".to_owned())?;
     let table = Arc::new(Table::new(compile::table(config, shards)?));
     let seed: [u8; 8] =
         secret::random_bytes().map_err(|error| format!("no random seed: {error}"))?;
-    let shards = Shards::start(&options, &table, u64::from_ne_bytes(seed))
+    let mut shards = Shards::start(&options, &table, u64::from_ne_bytes(seed))
         .map_err(|error| format!("the shards cannot start: {error}"))?;
     for line in shards.report().lines() {
         info!("{line}");
     }
-    let running: Running = Arc::new(Mutex::new(Some(shards)));
-    let page = Arc::new(page(config, &running));
+    let page = Arc::new(page(config, sender));
     if let Some(address) = config.admin {
         let address = admin::start(address, Arc::clone(&page))?;
         info!("admin page on http://{address}/metrics and /healthz");
     }
     info!("ready");
-    let result = wait(&signals, &running);
+    let result = wait(&events, &mut shards);
     ending.store(true, Ordering::Relaxed);
     page.draining.store(true, Ordering::Relaxed);
-    drain(&running);
+    // Whoever asks from here on is told at once that nobody answers.
+    drop(events);
+    drain(shards);
     result
 }
 
 /// Waits for the signal to end (fine), or for a shard that ends by itself (an error).
-fn wait(signals: &Receiver<i32>, running: &Running) -> Result<(), String> {
+fn wait(events: &Receiver<Event>, shards: &mut Shards) -> Result<(), String> {
     loop {
-        match signals.recv_timeout(WATCH_EVERY) {
-            Ok(SIGHUP) => {
+        match events.recv_timeout(WATCH_EVERY) {
+            Ok(Event::Snapshot(answer)) => {
+                // The asker may have given up.
+                let _ = answer.send(shards.snapshot().map_err(|error| error.to_string()));
+            }
+            Ok(Event::Signal(SIGHUP)) => {
                 warn!("SIGHUP: reload comes later; restart to use a changed configuration");
             }
-            Ok(signal) => {
+            Ok(Event::Signal(signal)) => {
                 let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
                 info!("{name}: draining; a second one ends at once");
                 return Ok(());
@@ -77,26 +91,22 @@ fn wait(signals: &Receiver<i32>, running: &Running) -> Result<(), String> {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err("no signals can be had".to_owned()),
         }
-        let guard = running.lock().unwrap_or_else(PoisonError::into_inner);
-        if !guard.as_ref().is_some_and(Shards::all_running) {
+        if !shards.all_running() {
             error!("a shard has ended by itself: its ring or its sockets failed");
             return Err("a shard has ended by itself".to_owned());
         }
     }
 }
 
-fn drain(running: &Running) {
-    let shards = running.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let Some(shards) = shards else { return };
+fn drain(shards: Shards) {
     let sum = shards.drain(DRAIN_TIME_MAX).merged();
     let dropped: u64 = DropReason::ALL.iter().map(|&reason| sum.dropped(reason)).sum();
     info!("ended: {} messages received, {} sent, {dropped} dropped", sum.received, sum.sent);
 }
 
-fn watch_signals(ending: &Arc<AtomicBool>) -> Result<Receiver<i32>, String> {
+fn watch_signals(events: Sender<Event>, ending: &Arc<AtomicBool>) -> Result<(), String> {
     let plain = |error: std::io::Error| format!("signals cannot be watched: {error}");
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(plain)?;
-    let (sender, receiver) = channel();
     let ending = Arc::clone(ending);
     let mut told = false;
     let watch = move || {
@@ -105,13 +115,12 @@ fn watch_signals(ending: &Arc<AtomicBool>) -> Result<Receiver<i32>, String> {
                 std::process::exit(EXIT_CUT_SHORT);
             }
             told |= signal != SIGHUP;
-            if sender.send(signal).is_err() {
-                return;
-            }
+            // While draining nobody listens, but a second signal still counts.
+            let _ = events.send(Event::Signal(signal));
         }
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(plain)?;
-    Ok(receiver)
+    Ok(())
 }
 
 fn tell_start(config: &Config, problems: &Problems) {
@@ -157,14 +166,12 @@ fn options(config: &Config) -> Options {
     }
 }
 
-fn page(config: &Config, running: &Running) -> Page {
-    let running = Arc::clone(running);
+fn page(config: &Config, events: Sender<Event>) -> Page {
     let snapshot = move || {
-        let mut shards = running.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(shards) = shards.as_mut() else {
-            return Err("the shards have ended".to_owned());
-        };
-        shards.snapshot().map_err(|error| error.to_string())
+        let (answer, counters) = channel();
+        let ended = "the shards have ended";
+        events.send(Event::Snapshot(answer)).map_err(|_| ended.to_owned())?;
+        counters.recv_timeout(SNAPSHOT_TIME_MAX).map_err(|_| ended.to_owned())?
     };
     let pool = |pool: &super::config::Pool| PoolLabels {
         name: pool.name.clone(),

@@ -168,7 +168,7 @@ impl Shard {
             }
             self.io.wait(LAST_WAIT)?;
         }
-        let mut counters = Box::new(Counters::new());
+        let mut counters = Box::<Counters>::default();
         self.copy_counters(&mut counters);
         Ok(counters)
     }
@@ -193,7 +193,8 @@ impl Path {
         let verdict = self.core.handle(now, received, &mut self.outbox);
         self.counters.on_verdict(verdict, self.outbox.decision());
         let outbox = &self.outbox;
-        let (Verdict::Forward | Verdict::Respond, Some(transmit)) = (verdict, outbox.transmit()) else {
+        let (Verdict::Forward | Verdict::Respond, Some(transmit)) = (verdict, outbox.transmit())
+        else {
             return;
         };
         let pushed =

@@ -89,7 +89,7 @@ pub(super) fn start(
         let started = started.clone();
         let thread = thread::Builder::new()
             .name(format!("shard-{index}"))
-            .spawn(move || plan.run(sockets, mailbox, &started))
+            .spawn(move || plan.run(sockets, mailbox, started))
             .map_err(|error| StartError::System("start a thread", error))?;
         all.threads.push(thread);
     }
@@ -121,7 +121,7 @@ impl Plan {
         self,
         sockets: Vec<UdpSocket>,
         mailbox: Mailbox,
-        started: &Sender<Result<(), StartError>>,
+        started: Sender<Result<(), StartError>>,
     ) -> io::Result<Box<Counters>> {
         let shard = self.prepare(sockets, mailbox);
         let (shard, answer) = match shard {
@@ -130,7 +130,9 @@ impl Plan {
         };
         // Nobody listens any more when another shard failed first; mail will say stop.
         let _ = started.send(answer);
-        shard.map_or_else(|| Ok(Box::new(Counters::new())), Shard::run)
+        // Who started us reads until all ends are gone.
+        drop(started);
+        shard.map_or_else(|| Ok(Box::<Counters>::default()), Shard::run)
     }
 
     fn prepare(self, sockets: Vec<UdpSocket>, mailbox: Mailbox) -> Result<Shard, StartError> {

@@ -26,6 +26,38 @@ fn a_registration() {
     check("register", "198.51.100.7:5062", "public");
 }
 
+/// A BYE along the tokens that the edge put into the INVITE reaches the backend of the dialog, whatever its key.
+#[test]
+fn a_request_within_a_dialog() {
+    let from = "198.51.100.7:5062";
+    let invite =
+        sipedge(&["explain", "-c", CONFIG, "--from", from, "tests/cli/messages/invite.sip"]);
+    let start = "+ Record-Route: ";
+    let routes = invite.stdout.lines().filter_map(|line| line.trim().strip_prefix(start));
+    // RFC 3261 12.1.2: the caller uses them in reverse order.
+    let routes: Vec<String> = routes.map(|route| format!("Route: {route}\r\n")).collect();
+    assert_eq!(routes.len(), 2, "{}", invite.stdout);
+    let bye = format!(
+        "BYE sip:bob@10.0.0.2:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 198.51.100.7:5062;rport;branch=z9hG4bKbye\r\n\
+         {}{}Max-Forwards: 70\r\nTo: Bob <sip:bob@example.com>;tag=a6c85cf\r\n\
+         From: Alice <sip:alice@example.com>;tag=1928301774\r\nCall-ID: a84b4c76e66710@pc33.example.com\r\n\
+         CSeq: 314160 BYE\r\nContent-Length: 0\r\n\r\n",
+        routes[1], routes[0],
+    );
+    let path = std::env::temp_dir().join(format!("sipedge-bye-{}.sip", std::process::id()));
+    std::fs::write(&path, bye).expect("can be written");
+    let path_text = path.to_str().expect("a temporary path is UTF-8");
+    let done = sipedge(&["explain", "-c", CONFIG, "--from", from, path_text]);
+    std::fs::remove_file(&path).expect("was written");
+    for part in [
+        "found by     a token that the edge sealed",
+        "backend      sip:10.0.0.2:5060 of pool registrars",
+        "next hop     10.0.0.2:5060 by listener private",
+    ] {
+        assert!(done.stdout.contains(part), "{part} not in {}", done.stdout);
+    }
+}
+
 #[test]
 fn a_request_that_a_rule_answers() {
     check("blocked", "198.51.100.7:5062", "public");

@@ -22,7 +22,9 @@ fn wrong_usage_ends_with_2() {
     check(&explain(&["--from", "phone", "-"]), 2, "write 192.0.2.7:5060");
     let message = "tests/cli/messages/invite.sip";
     check(&explain(&["--from", "192.0.2.7", "--listener", "privat", message]), 2, "known: public");
-    check(&explain(&["--from", "[2001:db8::7]", message]), 2, "no listener has the IP family");
+    let v6 = "[2001:db8::7]";
+    check(&explain(&["--from", v6, message]), 2, "no listener has the IP family");
+    check(&explain(&["--from", v6, "--listener", "public", message]), 2, "another IP family");
 }
 
 #[test]

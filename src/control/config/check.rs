@@ -20,7 +20,7 @@ mod route;
 
 /// Judges `file`, which was read from `path`.
 pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option<Config> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let node = node::check(&file.node, folder, problems);
     let listeners = listen::check(&file.listen, problems);
     let (limits, shard_limits) = limits::check(&file.limits, problems);

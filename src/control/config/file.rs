@@ -1,6 +1,6 @@
 //! The configuration as it stands in the file: every value with its place, nothing judged yet.
 //!
-//! Owns: the plain structs between [`super::read`] (shape and types) and [`super::check`] (meaning).
+//! Owns: the plain structs between `read` (shape and types) and `check` (meaning).
 //! A value that is not written is `None`; no default is known here.
 
 use std::ops::Range;

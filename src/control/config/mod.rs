@@ -1,6 +1,6 @@
 //! The configuration: from a file to meaning, with every problem found at once.
 //!
-//! Owns: [`Config`], whose values cannot be wrong, and the way to it: [`read`] (shape), [`check`] (meaning).
+//! Owns: [`Config`], whose values cannot be wrong, and the way to it: `read` (shape), `check` (meaning).
 //! Knows nothing of shards or of the compiled table; `control::compile` makes that.
 
 use std::net::SocketAddr;
@@ -162,5 +162,7 @@ pub fn parse(path: &Path, text: &str) -> Result<(Config, Problems), Problems> {
     }
 }
 
+#[cfg(test)]
+mod robust;
 #[cfg(test)]
 mod tests;

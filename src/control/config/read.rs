@@ -1,6 +1,6 @@
 //! From TOML text to the file structs: syntax, types, unknown keys.
 //!
-//! Owns: which keys stand where. Judges no value; that is [`super::check`]'s work.
+//! Owns: which keys stand where. Judges no value; that is `check`'s work.
 
 use std::ops::Range;
 

@@ -112,14 +112,14 @@ impl<'a> Section<'a> {
         &mut self,
         key: &'static str,
         problems: &mut Problems,
-        mut read: impl FnMut(Section<'a>, Range<usize>, &mut Problems) -> T,
+        mut read: impl FnMut(Self, Range<usize>, &mut Problems) -> T,
     ) -> Option<At<Vec<T>>> {
         let value = self.value(key)?;
         self.list(key, value, problems, |value, problems| {
             let span = value.span();
             match value.get_ref() {
                 DeValue::Table(table) => {
-                    Some(read(Section::new(format!("an entry of `{key}`"), table), span, problems))
+                    Some(read(Self::new(format!("an entry of `{key}`"), table), span, problems))
                 }
                 other => {
                     let entry = format!("an entry of `{key}`");

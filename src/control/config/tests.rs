@@ -289,15 +289,3 @@ fn every_example_can_run() {
     }
     assert_eq!(count, 5);
 }
-
-#[test]
-fn problems_of_a_list_point_into_the_list() {
-    let folder = std::env::temp_dir().join(format!("sipedge-list-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("d.list"), "1 sip:10.0.0.1\n1 sip:registrar.example.com\n").unwrap();
-    let text = GOOD.replace("backends = [{ uri = \"sip:10.0.0.1\" }]", "list = \"d.list\"");
-    let problems = parse(&folder.join("a.toml"), &text).expect_err("a host name");
-    let place = problems.place(problems.sorted()[0]);
-    std::fs::remove_dir_all(&folder).unwrap();
-    assert!(place.ends_with("d.list:2:3"), "{place}");
-}

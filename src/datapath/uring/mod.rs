@@ -26,6 +26,9 @@ pub(crate) use setup::probe;
 
 /// Datagrams handled per turn at most; the rest waits in the ring.
 const BATCH: usize = 256;
+/// How long the end of a ring may take: this often, this long.
+const LAST_WAITS_MAX: usize = 100;
+const LAST_WAIT: Duration = Duration::from_millis(10);
 /// What a completion is about: the upper half of its user data. The lower half is a listener or a slot.
 const ABOUT_RECEIVE: u64 = 1 << 32;
 const ABOUT_SEND: u64 = 2 << 32;
@@ -90,6 +93,11 @@ impl Uring {
         if !self.arrivals.is_empty() {
             return Ok(());
         }
+        self.enter(timeout)
+    }
+
+    /// Submits, and waits for a completion, at most `timeout`.
+    fn enter(&self, timeout: Duration) -> io::Result<()> {
         let timespec = Timespec::from(timeout);
         let args = SubmitArgs::new().timespec(&timespec);
         match self.ring.submitter().submit_with_args(1, &args) {
@@ -214,19 +222,34 @@ impl Uring {
     }
 }
 
+impl Uring {
+    /// Whether the kernel holds none of our requests.
+    fn is_idle(&self) -> bool {
+        !self.wake_armed && !self.armed.contains(&true) && self.queue.in_flight() == 0
+    }
+}
+
 impl Drop for Uring {
     fn drop(&mut self) {
-        // Closing a ring ends its requests only later, and until then the kernel writes into our memory.
+        // Closing a ring ends its requests only later: until then the kernel writes into our memory, and a socket
+        // keeps its port. So all are cancelled, and their last completions taken.
         let _ = self.ring.submit();
-        let ended = self.ring.submitter().register_sync_cancel(None, CancelBuilder::any());
-        let nothing_left = |error: &io::Error| error.raw_os_error() == Some(libc::ENOENT);
-        if !ended.as_ref().err().is_none_or(nothing_left) {
-            // Not certain: a leak at the end of a shard harms nobody.
-            self.buffers.keep_forever();
-            self.queue.keep_forever();
-            std::mem::forget(std::mem::replace(&mut self.template, setup::receive_template()));
-            std::mem::forget(std::mem::take(&mut self.wake_value));
+        let _ = self.ring.submitter().register_sync_cancel(None, CancelBuilder::any());
+        for _ in 0..LAST_WAITS_MAX {
+            self.arrivals.clear();
+            self.reap();
+            if self.is_idle() {
+                return;
+            }
+            if self.arrivals.is_empty() {
+                let _ = self.enter(LAST_WAIT);
+            }
         }
+        // Not certain: a leak at the end of a shard harms nobody.
+        self.buffers.keep_forever();
+        self.queue.keep_forever();
+        std::mem::forget(std::mem::replace(&mut self.template, setup::receive_template()));
+        std::mem::forget(std::mem::take(&mut self.wake_value));
     }
 }
 

@@ -3,6 +3,7 @@
 //! Owns: flags, sizes and the probe. Knows nothing of what the ring is used for later.
 
 use std::io;
+use std::thread;
 
 use io_uring::{IoUring, Probe, opcode};
 
@@ -53,7 +54,15 @@ pub(super) fn receive_template() -> Box<libc::msghdr> {
 }
 
 /// Whether this process may use io_uring as we need it; the error says in plain words why not.
+///
+/// On a thread of its own: a ring's end interrupts whatever its thread is doing then, with EINTR.
 pub(crate) fn probe() -> Result<(), String> {
+    let probing = thread::Builder::new().name("probe".into()).spawn(probe_here);
+    let probing = probing.map_err(|error| format!("no thread to try it on: {error}"))?;
+    probing.join().unwrap_or_else(|_| Err("trying it failed".into()))
+}
+
+fn probe_here() -> Result<(), String> {
     let ring = ring(8).map_err(|error| match error.raw_os_error() {
         Some(libc::ENOSYS) => {
             "this kernel has no io_uring (or a container profile hides it)".into()

@@ -152,3 +152,22 @@ fn listed(
     };
     list.set(number).iter().filter_map(entry).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::parse;
+
+    #[test]
+    fn problems_of_a_list_point_into_the_list() {
+        let folder = std::env::temp_dir().join(format!("sipedge-list-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("d.list"), "1 sip:10.0.0.1\n1 sip:registrar.example.com\n")
+            .unwrap();
+        let text = "[[listen]]\nname = \"a\"\naddress = \"udp:192.0.2.1:5060\"\n[[pool]]\nname = \"p\"\nlist = \"d.list\"\n\
+                        [[route]]\npool = \"p\"\n";
+        let problems = parse(&folder.join("a.toml"), text).expect_err("a host name");
+        let place = problems.place(problems.sorted()[0]);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(place.ends_with("d.list:2:3"), "{place}");
+    }
+}

@@ -50,7 +50,7 @@ fn one(section: &Listen, name: Option<String>, problems: &mut Problems) -> Optio
     };
     let address = address?;
     let (host, port) = match advertise {
-        Some((host, port)) => (host, port.unwrap_or(address.port())),
+        Some((host, port)) => (host, port.unwrap_or_else(|| address.port())),
         None if address.ip().is_unspecified() => {
             let message =
                 format!("{} is every address, and none that others could answer to", address.ip());

@@ -1,0 +1,71 @@
+//! The page as a scraper reads it.
+
+use super::*;
+use crate::bpf::Picks;
+
+fn labels() -> Labels {
+    let backends = vec![("sip:10.0.0.1".to_owned(), true), ("sip:10.0.0.2".to_owned(), false)];
+    let pools = vec![PoolLabels { name: "servers".to_owned(), backends }];
+    Labels { node: "edge \"a\"".to_owned(), listeners: vec!["public".to_owned()], pools }
+}
+
+fn snapshot(shards: Vec<Counters>) -> Snapshot {
+    let picks = Picks { mark: 1, call_id: 2, none: 3, refused: 4 };
+    Snapshot { shards: shards.into_iter().map(Box::new).collect(), picks: vec![Some(picks)] }
+}
+
+#[test]
+fn every_reason_and_backend_stands_there_before_anything_happens() {
+    let page = page(&labels(), false, &snapshot(vec![Counters::new(), Counters::new()]));
+    for reason in DropReason::ALL {
+        let line = format!("sipedge_dropped_total{{reason=\"{}\"}} 0\n", reason.label());
+        assert!(page.contains(&line), "{line}");
+    }
+    for line in [
+        "sipedge_build_info{node=\"edge \\\"a\\\"\",version=",
+        "sipedge_messages_total{method=\"INVITE\",verdict=\"forward\"} 0\n",
+        "sipedge_backend_messages_total{pool=\"servers\",backend=\"sip:10.0.0.2\"} 0\n",
+        "sipedge_backends{pool=\"servers\",state=\"out\"} 1\n",
+        "sipedge_responses_total{class=\"5xx\",origin=\"edge\"} 0\n",
+        "sipedge_latency_seconds_sum{shard=\"0\"} 0\n",
+        "sipedge_hops_total{shard=\"1\"} 0\n",
+        "sipedge_steered_total{listener=\"public\",by=\"call_id\"} 2\n",
+        "sipedge_latency_seconds_bucket{shard=\"1\",le=\"+Inf\"} 0\n",
+    ] {
+        assert!(page.contains(line), "{line} not in {page}");
+    }
+}
+
+#[test]
+fn every_sample_follows_the_head_of_its_family_and_families_stand_once() {
+    let page = page(&labels(), false, &snapshot(vec![Counters::new()]));
+    let mut family = "";
+    let mut seen = std::collections::HashSet::new();
+    for line in page.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            family = rest.split(' ').next().unwrap();
+            assert!(seen.insert(family), "{family} twice");
+        } else if !line.starts_with('#') {
+            assert!(line.starts_with(family), "{line} in {family}");
+        }
+    }
+    assert!(seen.len() > 15);
+}
+
+#[test]
+fn buckets_are_cumulative() {
+    let mut counters = Counters::new();
+    for latency_us in [9, 15, 15, 700, 5_000_000] {
+        counters.latency_us.record(latency_us).unwrap();
+    }
+    let page = page(&labels(), false, &snapshot(vec![counters]));
+    let bucket = |le: &str| {
+        let start = format!("sipedge_latency_seconds_bucket{{shard=\"0\",le=\"{le}\"}} ");
+        page.lines().find_map(|line| line.strip_prefix(&start)).unwrap().to_owned()
+    };
+    assert_eq!(bucket("0.00001"), "1");
+    assert_eq!(bucket("0.00002"), "3");
+    assert_eq!(bucket("0.001"), "4");
+    assert_eq!(bucket("1"), "4");
+    assert_eq!(bucket("+Inf"), "5");
+}
