@@ -95,7 +95,7 @@ impl Edge {
         let config = place.path("sipedge.toml");
         fs::write(&config, setup.toml(admin)).expect("a file in the case's directory");
         let config = config.to_str().expect("our paths are UTF-8").to_owned();
-        let program = option_env!("CARGO_BIN_EXE_sipedge").unwrap_or("sipedge").to_owned();
+        let program = env!("CARGO_BIN_EXE_sipedge").to_owned();
         let command = [program, "run".to_owned(), "-c".to_owned(), config];
         let mut party = Party::start("edge", &command, place.path("edge.log"));
         party.wait_ready("healthz", |_| http_body(admin, "/healthz").is_some());
