@@ -13,9 +13,9 @@ pub(crate) mod netns;
 pub(crate) mod party;
 pub(crate) mod sipp;
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::sync::{Mutex, PoisonError};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often a condition is looked at.
@@ -40,15 +40,21 @@ pub(crate) fn loopback(last: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
 }
 
+/// Ports below those that the kernel gives to outgoing connections: those would be taken between our look and the bind.
+const PORTS: Range<u16> = 20_000..32_000;
+
 /// An address with a port that nobody has, for UDP and TCP, and that no earlier call gave.
 pub(crate) fn free_address(ip: IpAddr) -> SocketAddr {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    loop {
-        let udp = UdpSocket::bind((ip, 0)).expect("an address of this machine");
-        let address = udp.local_addr().expect("a bound socket has an address");
-        let unused = TcpListener::bind(address).is_ok();
-        if unused && GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(address.port()) {
-            return address;
-        }
-    }
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let count = PORTS.end - PORTS.start;
+    // Two runs at the same time start at different places.
+    let first = u16::try_from(std::process::id() % u32::from(count)).expect("below the count");
+    (0..count)
+        .find_map(|_| {
+            let step = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % count;
+            let address = SocketAddr::new(ip, PORTS.start + step);
+            let free = UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok();
+            free.then_some(address)
+        })
+        .expect("some of 12,000 ports is free")
 }
