@@ -59,6 +59,7 @@ impl Place {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "says how long real programs took")]
 pub(crate) fn run(cases: &[Case]) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let exact = arguments.iter().any(|a| a == "--exact");
@@ -107,6 +108,7 @@ enum Outcome {
     Skipped,
 }
 
+#[expect(clippy::disallowed_methods, reason = "says how long real programs took")]
 fn run_one(case: &Case, required: bool) -> Outcome {
     if let Some(reason) = case.needs.iter().find_map(|need| need.missing()) {
         println!("skipped: live {}: {reason}", case.name);

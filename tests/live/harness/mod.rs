@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Waits until `condition` holds; false when `deadline` passed first.
+#[expect(clippy::disallowed_methods, reason = "waits for other programs, which tell nobody when")]
 pub(crate) fn wait_until(deadline: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let started = Instant::now();
     loop {
