@@ -128,35 +128,25 @@ impl Stage {
         done.ledger
     }
 
-    /// Starts the backends and the caller of a flow, waits for the caller's end, and gives all that was logged.
+    /// Runs a flow to its end.
     pub(crate) fn run(&self, place: &Place, flow: &str, load: &Load) -> Done {
-        let backends: Vec<Sipp> = self
+        self.begin(place, flow, load).end()
+    }
+
+    /// Starts the backends and the caller of a flow.
+    pub(crate) fn begin(&self, place: &Place, flow: &str, load: &Load) -> Running {
+        let backends = self
             .backends
             .iter()
             .map(|station| Sipp::callee(place, station.clone(), flow, &load.ballast))
             .collect();
-        let mut caller = self.caller(place, flow, load);
-        let mut outcome = caller.finish();
-        let all = || {
-            let events = caller.events().into_iter().chain(backends.iter().flat_map(Sipp::events));
-            Ledger::new(events.collect())
-        };
-        // The caller's last message may still be on its way; what never comes is a fault for `check`.
-        let mut ledger = all();
-        wait_until(SETTLE_DEADLINE, || {
-            let settled = ledger.conserved().is_ok();
-            if !settled {
-                ledger = all();
-            }
-            settled
-        });
-        for backend in &backends {
-            let errors = backend.errors();
-            if outcome.is_ok() && !errors.is_empty() {
-                outcome = Err(format!("{} complains:\n{errors}", backend.name()));
-            }
-        }
-        Done { ledger, outcome }
+        Running { backends, caller: self.caller(place, flow, load) }
+    }
+
+    /// Kills the edge and starts another one at the same addresses.
+    pub(crate) fn replace_edge(self, place: &Place, setup: &Setup) -> Self {
+        drop(self.edge);
+        Self { edge: Edge::start(place, setup), ..self }
     }
 
     /// What every flow promises.
@@ -168,6 +158,7 @@ impl Stage {
         };
         promise("nothing is lost or duplicated", ledger.conserved())?;
         promise("nothing is sent twice", ledger.once())?;
+        promise("what a proxy need not edit stays as it was", ledger.untouched())?;
         promise("a dialog stays on its backend", ledger.one_backend_per_call())?;
         let (calls, shares) = (ledger.call_ids().len(), ledger.calls_by_backend());
         if calls != load.calls as usize || shares.len() != self.backends.len() {
@@ -189,6 +180,41 @@ impl Stage {
 /// An address in a phone's own network, of no use to anybody else.
 pub(crate) fn behind_nat() -> SocketAddr {
     SocketAddr::from(([192, 168, 77, 7], 5060))
+}
+
+/// A flow under way.
+pub(crate) struct Running {
+    backends: Vec<Sipp>,
+    caller: Sipp,
+}
+
+impl Running {
+    /// All that was logged so far.
+    pub(crate) fn ledger(&self) -> Ledger {
+        let backends = self.backends.iter().flat_map(Sipp::events);
+        Ledger::new(self.caller.events().into_iter().chain(backends).collect())
+    }
+
+    /// Waits for the caller's end, and gives all that was logged.
+    pub(crate) fn end(mut self) -> Done {
+        let mut outcome = self.caller.finish();
+        // The caller's last message may still be on its way; what never comes is a fault for `check`.
+        let mut ledger = self.ledger();
+        wait_until(SETTLE_DEADLINE, || {
+            let settled = ledger.conserved().is_ok();
+            if !settled {
+                ledger = self.ledger();
+            }
+            settled
+        });
+        for backend in &self.backends {
+            let errors = backend.errors();
+            if outcome.is_ok() && !errors.is_empty() {
+                outcome = Err(format!("{} complains:\n{errors}", backend.name()));
+            }
+        }
+        Done { ledger, outcome }
+    }
 }
 
 /// A flow that ended.

@@ -7,6 +7,7 @@
 //! `cargo test --test live [NAME..]` runs the cases whose name contains one of NAME.
 
 mod checks;
+mod death;
 mod family;
 mod flows;
 mod fragments;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
     cases.extend(registrar::cases());
     cases.extend(family::cases());
     cases.extend(fragments::cases());
+    cases.extend(death::cases());
     cases.extend(load::cases());
     runner::run(&cases)
 }

@@ -101,6 +101,22 @@ impl Ledger {
         )
     }
 
+    /// Every message arrived as it was sent, byte for byte, but for the fields that a proxy edits.
+    pub(crate) fn untouched(&self) -> Result<(), String> {
+        let mut faults = Vec::new();
+        for (from, to) in [(Side::Phone, Side::Backend), (Side::Backend, Side::Phone)] {
+            let sent: BTreeMap<&Name, &Event> =
+                self.of(from, Way::Sent).map(|event| (&event.name, event)).collect();
+            for received in self.of(to, Way::Received) {
+                let Some(sent) = sent.get(&received.name) else { continue };
+                if kept_lines(&sent.text) != kept_lines(&received.text) {
+                    faults.push(format!("sent:\n{}\nreceived:\n{}", sent.text, received.text));
+                }
+            }
+        }
+        report(faults)
+    }
+
     /// Every Call-ID was seen by one backend only.
     pub(crate) fn one_backend_per_call(&self) -> Result<(), String> {
         let mut backends: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -145,6 +161,13 @@ impl Ledger {
         });
         most.max().unwrap_or(0).unsigned_abs()
     }
+}
+
+/// The lines of a message that a proxy has no reason to edit.
+fn kept_lines(text: &str) -> Vec<&str> {
+    const EDITED: [&str; 5] = ["Via:", "Route:", "Record-Route:", "Path:", "Max-Forwards:"];
+    // Not `lines`: a carriage return more or less is a difference.
+    text.split('\n').filter(|line| !EDITED.iter().any(|field| line.starts_with(field))).collect()
 }
 
 /// How often each message is among `events`.
