@@ -214,3 +214,60 @@ impl Mailbox {
         &self.wake
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(bytes: &[u8]) -> Received<'_> {
+        let source = "192.0.2.9:5060".parse().expect("an address");
+        Received { bytes, source, listener: ListenerId(2), truncated: true }
+    }
+
+    #[test]
+    fn a_full_mailbox_refuses_and_empties() {
+        let (mut boxes, _desks, _control) = mesh(2).expect("eventfds");
+        for round in 0..3 {
+            let mut posted = 0;
+            while boxes[0].post(1, &received(b"hop"), Now(round)) {
+                posted += 1;
+            }
+            assert_eq!(posted, u64::try_from(HOPS_PER_PAIR_MAX).expect("small"));
+            assert!(!boxes[1].wake().wait(0), "nobody is woken before the flush");
+            boxes[0].flush();
+            assert!(boxes[1].wake().wait(0) && !boxes[0].wake().wait(0));
+            boxes[1].wake().clear();
+            let taken = boxes[1].take_hops(|hop| {
+                assert_eq!((hop.received().bytes, hop.received_at), (&b"hop"[..], Now(round)));
+                assert_eq!(hop.received().listener, ListenerId(2));
+                assert!(hop.received().truncated);
+            });
+            assert_eq!(taken, posted);
+            assert_eq!(boxes[0].take_hops(|_| ()), 0);
+        }
+    }
+
+    #[test]
+    fn nobody_posts_to_itself_or_beyond() {
+        let (mut boxes, _desks, _control) = mesh(3).expect("eventfds");
+        assert!(!boxes[1].post(1, &received(b""), Now(0)));
+        assert!(!boxes[1].post(3, &received(b""), Now(0)));
+        assert!(
+            boxes[1].post(0, &received(b""), Now(0)) && boxes[1].post(2, &received(b""), Now(0))
+        );
+    }
+
+    #[test]
+    fn letters_arrive_in_order_and_the_bound_is_kept() {
+        let (mut boxes, mut desks, control) = mesh(1).expect("eventfds");
+        assert!(desks[0].post(Mail::Drain).is_ok());
+        while desks[0].post(Mail::Stop).is_ok() {}
+        assert!(boxes[0].wake().wait(0));
+        assert!(matches!(boxes[0].take_letter(), Some(Mail::Drain)));
+        let stops = std::iter::from_fn(|| boxes[0].take_letter()).count();
+        assert_eq!(stops, LETTERS_MAX - 1);
+        boxes[0].answer(Answer::Drained);
+        assert!(control.wait(0));
+        assert!(matches!(desks[0].answers.pop(), Ok(Answer::Drained)));
+    }
+}

@@ -83,4 +83,6 @@ impl PacketIo {
 }
 
 #[cfg(test)]
+mod measure;
+#[cfg(test)]
 mod tests;

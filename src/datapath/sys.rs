@@ -51,6 +51,7 @@ pub(crate) fn allow_fragments(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<
 }
 
 /// Gives a SO_REUSEPORT group its program; `socket` is any member.
+#[cfg(sipedge_bpf)]
 pub(crate) fn attach_reuseport(socket: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_EBPF, program.as_raw_fd())
 }

@@ -14,7 +14,9 @@
 
 /// What stands in front of the shard digit in every branch and token that we make.
 pub const MARK: &[u8; 3] = b"~e~";
-/// How far a mark or a field may be from the start of the datagram.
+/// How far a mark or a field may be from the start of the datagram. The kernel's scan costs about 0.6 ns per byte when
+/// it finds nothing: at this bound about 10 microseconds, as much as it costs to receive a datagram of 60 KB at all.
+/// (`tests/ebpf/measure.rs` measures it; the verifier would allow any bound.)
 pub const SCAN_BYTES_MAX: usize = 16_384;
 /// How far the value may be from the start of its field.
 pub const HEAD_BYTES_MAX: usize = 32;

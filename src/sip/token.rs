@@ -6,7 +6,7 @@
 //! indices, so it opens after any pool edit, after a restart and on every node that has the key.
 //!
 //! Construction: SIV (RFC 5297's idea) from SipHash-2-4. The tag is 96 bits of the 128-bit hash of key digit and
-//! plaintext; the keystream is the 64-bit hash of tag and block number under another key. There is no nonce to reuse:
+//! plaintext; the keystream is the 128-bit hash of tag and block number under another key. There is no nonce to reuse:
 //! equal plaintexts give equal tokens. The shard digit is a hint in clear and not covered: changing it costs a hop.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sipedge::datapath::{InstallError, Io, Options, Shards, StartError, Steering};
+use sipedge::sip::DropReason;
 use sipedge::sip::route::table::{Key, Listener, Parts, Table};
 
 use crate::group::now;
@@ -237,4 +238,34 @@ fn tables_are_exchanged_while_running() {
     let other = table(&[any_port("[::1]:0")], 2);
     assert_eq!(shards.install(&other), Err(InstallError::ListenersChanged));
     assert_eq!(shards.snapshot().expect("all answer").merged().sent, 200);
+}
+
+#[test]
+fn a_full_send_queue_is_counted_and_every_message_accounted_for() {
+    for io in [Io::Recvmmsg, Io::Auto] {
+        let options = Options { send_queue_max: 1, ..options(1, io, Steering::Auto) };
+        let mut shards =
+            Shards::start(&options, &table(&[any_port("127.0.0.1:0")], 1), 7).expect("it starts");
+        let address = shards.addresses().next().expect("one");
+        let client = client(address);
+        let (mut sent, mut dropped) = (0, 0);
+        // A turn that finds two messages drops one: soon, in a burst of fifty.
+        while dropped == 0 {
+            assert!(sent < 100_000, "one slot was always enough");
+            for call in 0..50 {
+                client.send(&request(address, &format!("{call}"), 400)).expect("sends");
+            }
+            sent += 50;
+            let started = now();
+            loop {
+                let sum = shards.snapshot().expect("it answers").merged();
+                dropped = sum.dropped(DropReason::SendQueueFull);
+                if sum.sent + dropped == sent {
+                    assert_eq!(sum.received, sent);
+                    break;
+                }
+                assert!(started.elapsed() < PATIENCE, "{} of {sent}", sum.sent + dropped);
+            }
+        }
+    }
 }

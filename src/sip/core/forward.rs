@@ -10,9 +10,8 @@ use super::{
     EdgeParameter, FieldName, Hop, MARK, Method, Pass, Refusal, SealKey, Transmit, Turn, Verdict,
     loop_value, request, target,
 };
-use crate::sip::edit::{Edits, tail};
+use crate::sip::edit::tail;
 use crate::sip::response::source_edits;
-use crate::sip::route::table::Listener;
 use crate::sip::token::via::branch;
 use crate::sip::token::{FlowToken, TOKEN_BYTES_MAX, TokenKind};
 use crate::sip::{Cause, ListenerId};
@@ -97,11 +96,16 @@ impl<'a> Turn<'a> {
 
     /// RFC 3261 16.6 step 8.
     fn put_via(&mut self, listener: ListenerId, branch: &[u8], edge: &EdgeParameter) {
-        let Some(listener) = self.table.listener(listener) else { return };
+        let Some(written) = self.table.written(listener) else { return };
         let edits = &mut self.outbox.edits;
-        edits.put(b"Via: SIP/2.0/UDP ");
-        put_host_port(edits, listener);
-        edits.put(b";branch=").put(branch).put(b";e=").put(&edge.text()).put(b"\r\n");
+        edits
+            .put(b"Via: SIP/2.0/UDP ")
+            .put(written.as_bytes())
+            .put(b";branch=")
+            .put(branch)
+            .put(b";e=")
+            .put(&edge.text())
+            .put(b"\r\n");
         if self.message.index.count(FieldName::MaxForwards) == 0 {
             edits.put(b"Max-Forwards: ").put_number(MAX_FORWARDS).put(b"\r\n");
         }
@@ -124,11 +128,14 @@ impl<'a> Turn<'a> {
         let came_in = self.received.listener;
         let is_pair = came_in != transmit.listener;
         let sides = [Some(transmit.listener), is_pair.then_some(came_in)];
-        for listener in sides.into_iter().flatten().filter_map(|id| self.table.listener(id)) {
+        for written in sides.into_iter().flatten().filter_map(|id| self.table.written(id)) {
             let edits = &mut self.outbox.edits;
             edits.put(field).put(b"<").put(scheme).put(&user).put(b"@");
-            put_host_port(edits, listener);
-            edits.put(if is_pair { b";lr;r2=on>\r\n" } else { b";lr>\r\n" });
+            edits.put(written.as_bytes()).put(if is_pair {
+                b";lr;r2=on>\r\n"
+            } else {
+                b";lr>\r\n"
+            });
         }
     }
 
@@ -161,8 +168,4 @@ impl<'a> Turn<'a> {
         let backend = (kind == TokenKind::Dialog).then_some(backend);
         Some(FlowToken { kind, local, remote, backend })
     }
-}
-
-fn put_host_port(edits: &mut Edits, listener: &Listener) {
-    edits.put(listener.host.as_bytes()).put(b":").put_number(u32::from(listener.port));
 }

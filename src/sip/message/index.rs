@@ -337,7 +337,7 @@ fn request_line(bytes: &[u8], line: Span) -> Result<StartLine, ParseError> {
     }
     let uri = Span::new(start + method_length + 1, start + slash.max(method_length + 1));
     let version = Span::new(start + slash + 1, usize::from(line.end));
-    if uri.is_empty() || uri.of(bytes).iter().any(|&b| b <= b' ' || b == 0x7f) {
+    if uri.is_empty() || memchr(b' ', uri.of(bytes)).is_some() {
         return Err(bad(method_length + 1));
     }
     let digits_and_dot = &version.of(bytes)[4..];

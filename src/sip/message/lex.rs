@@ -49,6 +49,8 @@ pub struct Malformed {
 const TOKEN: u8 = 1;
 const HOST: u8 = 2;
 const VALUE: u8 = 4;
+const URI: u8 = 8;
+const BARE: u8 = 16;
 
 /// Which classes each byte belongs to.
 const CLASS: [u8; 256] = {
@@ -72,10 +74,28 @@ const CLASS: [u8; 256] = {
         ) {
             table[byte] |= VALUE;
         }
+        if byte > 0x20 && byte != 0x7f && !matches!(b, '<' | '>' | '"') {
+            table[byte] |= URI;
+        }
+        if !matches!(b, '<' | '"' | ',' | ';' | ':' | '>') {
+            table[byte] |= BARE;
+        }
         byte += 1;
     }
     table
 };
+
+/// A character that may stand in a URI; which of them where, its grammar says.
+#[must_use]
+pub fn is_uri(byte: u8) -> bool {
+    CLASS[usize::from(byte)] & URI != 0
+}
+
+/// A character that ends nothing in a value: part of an unquoted display name.
+#[must_use]
+pub fn is_bare(byte: u8) -> bool {
+    CLASS[usize::from(byte)] & BARE != 0
+}
 
 /// A character of a `token`.
 #[must_use]
@@ -163,10 +183,32 @@ impl<'a> Cursor<'a> {
 
     /// Takes bytes as long as `wanted`.
     pub fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> Span {
+        let rest = self.rest();
+        let length = rest.iter().position(|&b| !wanted(b)).unwrap_or(rest.len());
+        self.take(length)
+    }
+
+    /// Takes bytes up to the first `byte`, or all that are left.
+    pub fn take_until(&mut self, byte: u8) -> Span {
+        let rest = self.rest();
+        let length = memchr::memchr(byte, rest).unwrap_or(rest.len());
+        self.take(length)
+    }
+
+    /// Takes `text` if it is next.
+    pub fn eat_text(&mut self, text: &[u8]) -> bool {
+        let found = self.rest().starts_with(text);
+        self.at += if found { text.len() } else { 0 };
+        found
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..self.end).unwrap_or_default()
+    }
+
+    fn take(&mut self, length: usize) -> Span {
         let start = self.at;
-        while self.at < self.end && wanted(self.bytes[self.at]) {
-            self.at += 1;
-        }
+        self.at += length;
         Span::new(start, self.at)
     }
 

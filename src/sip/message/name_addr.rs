@@ -1,7 +1,7 @@
 //! `[display name] <URI> ;parameters`, or a bare URI: From, To, Contact, Route, Record-Route, Path
 //! (RFC 3261 20.10, 25.1).
 
-use super::lex::{Cursor, Malformed, Span, offset, trim};
+use super::lex::{Cursor, Malformed, Span, is_bare, is_uri, offset, trim};
 
 /// Where the parts of one value are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,9 +26,7 @@ impl NameAddr {
             bracketed_uri(bytes, cursor)?
         } else {
             // RFC 3261 20.10: without brackets, what follows a semicolon belongs to the field.
-            cursor.take_while(|b| {
-                !matches!(b, b';' | b',' | b'<' | b'>' | b'"' | b' ' | b'\t' | b'\r' | b'\n')
-            })
+            cursor.take_while(|b| is_uri(b) && !matches!(b, b';' | b','))
         };
         if uri.is_empty() {
             return Err(cursor.malformed());
@@ -66,7 +64,7 @@ fn skip_display_name(cursor: &mut Cursor<'_>) -> Result<bool, Malformed> {
             }
             // Phones write more than tokens here; whatever stands before `<` is passed on as it is.
             Some(_) => {
-                cursor.take_while(|b| !matches!(b, b'<' | b'"' | b',' | b';' | b':' | b'>'));
+                cursor.take_while(is_bare);
             }
         }
     }
@@ -74,7 +72,7 @@ fn skip_display_name(cursor: &mut Cursor<'_>) -> Result<bool, Malformed> {
 
 fn bracketed_uri(bytes: &[u8], cursor: &mut Cursor<'_>) -> Result<Span, Malformed> {
     cursor.eat(b'<');
-    let uri = cursor.take_while(|b| b != b'>');
+    let uri = cursor.take_until(b'>');
     if !cursor.eat(b'>') {
         return Err(Malformed { at: offset(cursor.at()) });
     }

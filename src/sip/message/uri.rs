@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::lex::{Cursor, Malformed, Span, is_token, offset};
+use super::lex::{Cursor, Malformed, Span, is_token, is_uri, offset};
 
 /// The schemes that we know what to do with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Uri {
             }
             Scheme::Urn | Scheme::Other => {}
         }
-        if rest.of(bytes).iter().any(|&b| b <= b' ' || matches!(b, b'<' | b'>' | b'"' | 0x7f)) {
+        if !rest.of(bytes).iter().all(|&b| is_uri(b)) {
             return Err(Malformed { at: rest.start });
         }
         Ok(uri)

@@ -44,10 +44,13 @@ impl Via {
     pub fn parse(bytes: &[u8], cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
         cursor.skip_blanks();
         let start = cursor.at();
-        cursor.token()?;
-        separator(cursor, b'/')?;
-        cursor.token()?;
-        separator(cursor, b'/')?;
+        // Nearly everybody writes it like this; the long way takes blanks around the slashes.
+        if !cursor.eat_text(b"SIP/2.0/") {
+            cursor.token()?;
+            separator(cursor, b'/')?;
+            cursor.token()?;
+            separator(cursor, b'/')?;
+        }
         let transport = cursor.token()?;
         let before = cursor.at();
         cursor.skip_blanks();

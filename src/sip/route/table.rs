@@ -180,10 +180,35 @@ pub struct Table {
     /// Bounds.
     pub limits: Limits,
     aliases: Vec<String>,
+    /// By [`ListenerId`]: what is compared and written for every message.
+    own: Vec<Own>,
     /// Sorted, for requests that come from a backend.
-    by_socket: Vec<(SocketAddr, BackendRef)>,
-    /// Sorted; only pools with `match_source_ip`.
-    by_address: Vec<(IpAddr, BackendRef)>,
+    by_socket: Vec<(Rank, BackendRef)>,
+    /// Sorted, with port 0; only pools with `match_source_ip`.
+    by_address: Vec<(Rank, BackendRef)>,
+}
+
+/// What a listener is called on the wire.
+#[derive(Debug)]
+struct Own {
+    /// `host:port`, as we write it.
+    written: String,
+    /// The written host, when it is an address.
+    written_ip: Option<IpAddr>,
+}
+
+/// An address as a number: comparing these takes a few instructions, comparing `SocketAddr`s a hundred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank(u128, u16);
+
+impl Rank {
+    fn new(ip: IpAddr, port: u16) -> Self {
+        let number = match ip {
+            IpAddr::V4(ip) => u128::from(u32::from(ip)) | 0xffff_0000_0000,
+            IpAddr::V6(ip) => u128::from(ip),
+        };
+        Self(number, port)
+    }
 }
 
 impl Table {
@@ -201,15 +226,21 @@ impl Table {
             assert!(pool.backends.len() <= BACKENDS_MAX, "at most 1,024 backends in a pool");
             for (backend_index, backend) in (0_u16..).zip(&pool.backends) {
                 let place = BackendRef { pool: pool_index, backend: backend_index };
-                by_socket.push((backend.address, place));
+                let (ip, port) = (backend.address.ip(), backend.address.port());
+                by_socket.push((Rank::new(ip, port), place));
                 if pool.match_source_ip {
-                    by_address.push((backend.address.ip(), place));
+                    by_address.push((Rank::new(ip, 0), place));
                 }
             }
         }
         by_socket.sort_unstable();
         by_address.sort_unstable();
+        let own = |listener: &Listener| Own {
+            written: format!("{}:{}", listener.host, listener.port),
+            written_ip: host_address(listener.host.as_bytes()),
+        };
         Self {
+            own: parts.listeners.iter().map(own).collect(),
             shards: parts.shards,
             listeners: parts.listeners,
             pools: parts.pools,
@@ -226,6 +257,12 @@ impl Table {
     #[must_use]
     pub fn listener(&self, id: ListenerId) -> Option<&Listener> {
         self.listeners.get(usize::from(id.0))
+    }
+
+    /// `host:port` of the listener, as it stands in Via, Record-Route and Path.
+    #[must_use]
+    pub fn written(&self, id: ListenerId) -> Option<&str> {
+        self.own.get(usize::from(id.0)).map(|own| own.written.as_str())
     }
 
     /// The listener that is bound to this address.
@@ -247,13 +284,15 @@ impl Table {
     /// The backend that sends from this address.
     #[must_use]
     pub fn backend_at(&self, source: SocketAddr) -> Option<BackendRef> {
-        lookup(&self.by_socket, &source).or_else(|| lookup(&self.by_address, &source.ip()))
+        let (ip, port) = (source.ip(), source.port());
+        lookup(&self.by_socket, Rank::new(ip, port))
+            .or_else(|| lookup(&self.by_address, Rank::new(ip, 0)))
     }
 
     /// The backend that is reached at exactly this address.
     #[must_use]
     pub fn backend_reached_at(&self, address: SocketAddr) -> Option<BackendRef> {
-        lookup(&self.by_socket, &address)
+        lookup(&self.by_socket, Rank::new(address.ip(), address.port()))
     }
 
     /// Host and port (as a URI or a Via has them) mean this edge.
@@ -275,11 +314,10 @@ impl Table {
     /// Address and port are those of a listener, bound or written.
     #[must_use]
     pub fn is_own_address(&self, ip: IpAddr, port: u32) -> bool {
-        self.listeners.iter().any(|listener| {
+        self.listeners.iter().zip(&self.own).any(|(listener, own)| {
             let bound = listener.address;
             (bound.ip() == ip && u32::from(bound.port()) == port)
-                || (u32::from(listener.port) == port
-                    && host_address(listener.host.as_bytes()) == Some(ip))
+                || (u32::from(listener.port) == port && own.written_ip == Some(ip))
         })
     }
 
@@ -289,7 +327,7 @@ impl Table {
     }
 }
 
-fn lookup<K: Ord>(sorted: &[(K, BackendRef)], key: &K) -> Option<BackendRef> {
-    let place = sorted.partition_point(|(k, _)| k < key);
-    sorted.get(place).filter(|(k, _)| k == key).map(|(_, backend)| *backend)
+fn lookup(sorted: &[(Rank, BackendRef)], key: Rank) -> Option<BackendRef> {
+    let place = sorted.partition_point(|(rank, _)| *rank < key);
+    sorted.get(place).filter(|(rank, _)| *rank == key).map(|(_, backend)| *backend)
 }

@@ -76,11 +76,13 @@ impl SealKey {
     }
 
     pub(super) fn apply_keystream(&self, tag: &[u8; TAG_BYTES], text: &mut [u8]) {
-        for (block, bytes) in (0_u8..).zip(text.chunks_mut(8)) {
-            let mut hasher = SipHasher24::new_with_key(&self.stream);
-            hasher.write(tag);
-            hasher.write(&[block]);
-            for (byte, key) in bytes.iter_mut().zip(hasher.finish().to_le_bytes()) {
+        let mut input = [0; TAG_BYTES + 1];
+        input[..TAG_BYTES].copy_from_slice(tag);
+        for (block, bytes) in (0_u8..).zip(text.chunks_mut(16)) {
+            input[TAG_BYTES] = block;
+            let mut hasher = SipHasher24Wide::new_with_key(&self.stream);
+            hasher.write(&input);
+            for (byte, key) in bytes.iter_mut().zip(hasher.finish128().as_u128().to_le_bytes()) {
                 *byte ^= key;
             }
         }
