@@ -1,0 +1,148 @@
+//! The edge as a child process: its configuration, readiness, counters and end.
+//!
+//! Owns: the configuration text of a test and the process. `SIPEDGE_LIVE_EDGE=kamailio` puts a Kamailio with
+//! `reference-edge.cfg` in its place, which shows that scenarios and checks are right by themselves.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+
+use super::kamailio::Kamailio;
+use super::metrics::{Metrics, http_body};
+use super::party::Party;
+use super::{free_address, loopback};
+use crate::runner::Place;
+
+/// What differs between the edges of the cases.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    /// Name and address; the first is the phones' one.
+    pub(crate) listeners: Vec<(&'static str, SocketAddr)>,
+    pub(crate) backends: Vec<SocketAddr>,
+    /// The pool's key.
+    pub(crate) key: &'static str,
+    /// The listener that the pool is sent to from.
+    pub(crate) send_from: Option<&'static str>,
+    pub(crate) shards: u8,
+    pub(crate) io: &'static str,
+    pub(crate) steering: &'static str,
+    /// Only for the stand-in: what it does wrong.
+    pub(crate) fault: &'static str,
+}
+
+impl Setup {
+    /// One IPv4 listener, two shards, whatever I/O and steering the machine has.
+    pub(crate) fn new(edge: SocketAddr, backends: &[SocketAddr]) -> Self {
+        Self {
+            listeners: vec![("public", edge)],
+            backends: backends.to_vec(),
+            key: "call-id",
+            send_from: None,
+            shards: 2,
+            io: "auto",
+            steering: "auto",
+            fault: "none",
+        }
+    }
+
+    /// Where the backends reach the edge.
+    pub(crate) fn inner(&self) -> SocketAddr {
+        let inner = self.listeners.iter().find(|(name, _)| Some(*name) == self.send_from);
+        inner.unwrap_or(&self.listeners[0]).1
+    }
+
+    fn toml(&self, admin: SocketAddr) -> String {
+        let mut text = format!(
+            "[node]\nname = \"live\"\nshards = {}\nio = \"{}\"\nsteering = \"{}\"\n\
+             keys = [{{ id = 1, secret = \"live-test-secret-live-test-secret\" }}]\n",
+            self.shards, self.io, self.steering
+        );
+        for (name, address) in &self.listeners {
+            let _ = write!(text, "\n[[listen]]\nname = \"{name}\"\naddress = \"udp:{address}\"\n");
+        }
+        let _ = write!(text, "\n[[pool]]\nname = \"backends\"\nkey = \"{}\"\n", self.key);
+        if let Some(listener) = self.send_from {
+            let _ = writeln!(text, "send_from = \"{listener}\"");
+        }
+        text.push_str("backends = [\n");
+        for backend in &self.backends {
+            let _ = writeln!(text, "  {{ uri = \"sip:{backend}\" }},");
+        }
+        let _ =
+            write!(text, "]\n\n[[route]]\npool = \"backends\"\n\n[admin]\nlisten = \"{admin}\"\n");
+        text
+    }
+
+    /// The dispatcher list of the stand-in.
+    fn dispatcher_list(&self) -> String {
+        self.backends.iter().map(|b| format!("1 sip:{b}\n")).collect()
+    }
+}
+
+/// A running edge.
+pub(crate) enum Edge {
+    Real { party: Party, admin: SocketAddr },
+    Reference(Kamailio),
+}
+
+impl Edge {
+    /// Starts an edge in the network namespace of the test and waits until it is ready.
+    pub(crate) fn start(place: &Place, setup: &Setup) -> Self {
+        if std::env::var("SIPEDGE_LIVE_EDGE").is_ok_and(|v| v == "kamailio") {
+            return Self::start_reference(place, setup);
+        }
+        let admin = free_address(loopback(1));
+        let config = place.path("sipedge.toml");
+        fs::write(&config, setup.toml(admin)).expect("a file in the case's directory");
+        let config = config.to_str().expect("our paths are UTF-8").to_owned();
+        let program = env!("CARGO_BIN_EXE_sipedge").to_owned();
+        let command = [program, "run".to_owned(), "-c".to_owned(), config];
+        let mut party = Party::start("edge", &command, place.path("edge.log"));
+        party.wait_ready("healthz", |_| http_body(admin, "/healthz").is_some());
+        for (_, address) in &setup.listeners {
+            party.wait_bound(*address);
+        }
+        Self::Real { party, admin }
+    }
+
+    /// Its counters; nothing from the stand-in.
+    pub(crate) fn metrics(&self) -> Option<Metrics> {
+        match self {
+            Self::Real { admin, .. } => {
+                let text = http_body(*admin, "/metrics").expect("the edge answers /metrics");
+                Some(Metrics::parse(&text))
+            }
+            Self::Reference(_) => None,
+        }
+    }
+
+    /// Ends it with SIGTERM: it must drain and leave with exit code 0.
+    pub(crate) fn stop(self) {
+        match self {
+            Self::Real { mut party, .. } => {
+                let status = party.terminate();
+                assert!(status.success(), "the edge ended with {status}:\n{}", party.log_text());
+            }
+            Self::Reference(mut kamailio) => assert!(kamailio.is_running(), "the stand-in ended"),
+        }
+    }
+
+    /// Starts the stand-in.
+    pub(crate) fn start_reference(place: &Place, setup: &Setup) -> Self {
+        let list = place.path("dispatcher.list");
+        fs::write(&list, setup.dispatcher_list()).expect("a file in the case's directory");
+        let definitions = [
+            format!("NODES=\"{}\"", list.display()),
+            format!("ALGORITHM=\"{}\"", setup.key),
+            format!("FAULT=\"{}\"", setup.fault),
+        ];
+        let listeners: Vec<SocketAddr> = setup.listeners.iter().map(|(_, a)| *a).collect();
+        Self::Reference(Kamailio::start(
+            place,
+            "edge",
+            "reference-edge.cfg",
+            &listeners,
+            &definitions,
+        ))
+    }
+}

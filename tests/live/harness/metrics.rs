@@ -1,0 +1,68 @@
+//! The edge's `/metrics` and `/healthz`, read over HTTP, and counters by name and label.
+//!
+//! Owns: one GET and the text format of Prometheus. It must not know what a counter means.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+const HTTP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// One reading of all counters.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Metrics {
+    /// Name, labels as written, value.
+    samples: Vec<(String, String, f64)>,
+}
+
+impl Metrics {
+    pub(crate) fn parse(text: &str) -> Self {
+        let samples = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| {
+                let (series, value) = line.rsplit_once(' ')?;
+                let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+                Some((
+                    name.to_owned(),
+                    labels.trim_end_matches('}').to_owned(),
+                    value.parse().ok()?,
+                ))
+            })
+            .collect();
+        Self { samples }
+    }
+
+    /// The sum of the series of `name` that have all `labels` (written `label="value"`).
+    pub(crate) fn sum(&self, name: &str, labels: &[&str]) -> u64 {
+        let sum: f64 = self
+            .samples
+            .iter()
+            .filter(|(n, l, _)| n == name && labels.iter().all(|label| l.contains(label)))
+            .map(|(_, _, value)| value)
+            .sum();
+        // Counters are whole and far below 2^53.
+        format!("{sum:.0}").parse().unwrap_or(0)
+    }
+
+    /// The series of `name` that are not zero.
+    pub(crate) fn not_zero(&self, name: &str) -> Vec<String> {
+        self.samples
+            .iter()
+            .filter(|(n, _, value)| n == name && *value != 0.0)
+            .map(|(n, labels, value)| format!("{n}{{{labels}}} {value}"))
+            .collect()
+    }
+}
+
+/// The body of a page, when the answer is 200.
+pub(crate) fn http_body(address: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect_timeout(&address, HTTP_TIMEOUT).ok()?;
+    stream.set_read_timeout(Some(HTTP_TIMEOUT)).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?;
+    (status == "200").then(|| body.to_owned())
+}
