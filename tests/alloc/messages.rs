@@ -112,7 +112,8 @@ fn answer(seen: &str) -> Vec<u8> {
 fn invite() -> Vec<u8> {
     let sdp = "v=0\r\no=alice 2890844526 2890844526 IN IP4 192.168.1.20\r\ns=-\r\nc=IN IP4 192.168.1.20\r\n\
                t=0 0\r\nm=audio 49172 RTP/AVP 0 8 9 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
-               a=rtpmap:9 G722/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=maxptime:150\r\na=rtcp:49173 IN IP4 192.168.1.20\r\na=mid:audio\r\na=sendrecv\r\n";
+               a=rtpmap:9 G722/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
+               a=ptime:20\r\na=maxptime:150\r\na=rtcp:49173 IN IP4 192.168.1.20\r\na=mid:audio\r\na=sendrecv\r\n";
     format!(
         "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.1.20:5062;branch=z9hG4bK776asdhds;rport\r\n\
          Max-Forwards: 70\r\nFrom: \"Alice\" <sip:alice@example.com>;tag=1928301774\r\n\
