@@ -3,3 +3,11 @@
 // The list reader belongs to the control side.
 #[cfg(feature = "linux")]
 mod dispatcher;
+mod edge;
+mod forward;
+mod keys;
+mod nat;
+mod replies;
+mod routes;
+mod rr;
+mod vector;
