@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run build test check lint deny bench perf sim fuzz setup-build setup-test clean
+.PHONY: help demo run build test check lint deny bench instructions perf sim fuzz setup-build setup-test clean
 
 # rustup's place, for shells that have not read its env file.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -44,6 +44,9 @@ deny: setup-build
 
 bench: setup-build ## the micro-benchmarks (criterion); BENCH=name for one
 	cargo bench --locked $(if $(BENCH),--bench $(BENCH))
+
+instructions: ## instructions per message of the core (callgrind)
+	@scripts/instructions.sh
 
 perf: ## load scenarios on the running program: not there yet
 	@echo "perf: the load generator and its scenarios come with a later version; today: make bench" >&2; exit 2

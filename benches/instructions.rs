@@ -1,7 +1,6 @@
-//! Handles one kind of message N times, to be counted by callgrind: `make instructions` runs it twice and divides the
-//! difference, so that set-up does not count.
+//! Handles one kind of message N times, to be counted by callgrind inside `Core::handle`: see `make instructions`.
 //!
-//! Arguments: the number of the message in `messages::typical`, and N.
+//! Arguments: the number of the message in `messages::typical`, and N. Without arguments it lists the messages.
 
 use std::sync::Arc;
 
@@ -14,7 +13,12 @@ mod messages;
 
 fn main() {
     let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
-    let [kind, count] = numbers[..] else { return };
+    let [kind, count] = numbers[..] else {
+        for (name, bytes, _source) in messages::typical() {
+            println!("{name}, {} bytes", bytes.len());
+        }
+        return;
+    };
     let (_name, bytes, source) = messages::typical().swap_remove(kind);
     let mut core = Core::new(Arc::new(messages::table()), 1, 0);
     let mut outbox = Outbox::new();

@@ -13,7 +13,11 @@
 #[cfg(feature = "linux")]
 pub mod bpf;
 #[cfg(feature = "linux")]
+pub mod cli;
+#[cfg(feature = "linux")]
 pub mod control;
 #[cfg(feature = "linux")]
 pub mod datapath;
+#[cfg(feature = "linux")]
+pub mod demo;
 pub mod sip;

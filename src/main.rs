@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    sipedge::control::cli::main()
+    sipedge::cli::main()
 }

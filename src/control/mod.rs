@@ -4,7 +4,6 @@
 //! is a finished `sip::route::table::Table`. It must never touch what a shard uses while it handles a message.
 
 pub mod admin;
-pub mod cli;
 pub mod compile;
 pub mod config;
 pub mod explain;

@@ -20,6 +20,8 @@ use crate::sip::{DropReason, Now, Received, Verdict, steer};
 
 /// The longest wait: nothing depends on waking earlier than its own reason.
 const WAIT_MAX: Duration = Duration::from_secs(1);
+/// The longest wait while draining: this long without a message, and the sockets are taken for empty.
+const DRAIN_WAIT: Duration = Duration::from_millis(20);
 /// Turns that a stopping shard waits for sends that the kernel still holds, 10 ms each.
 const LAST_TURNS_MAX: usize = 20;
 const LAST_WAIT: Duration = Duration::from_millis(10);
@@ -81,6 +83,9 @@ impl Shard {
     }
 
     fn time_to_wait(&self) -> Duration {
+        if self.draining {
+            return DRAIN_WAIT;
+        }
         let timeout = self.path.core.poll_timeout();
         timeout.map_or(WAIT_MAX, |(due, _)| Clock::until(self.now, due).min(WAIT_MAX))
     }

@@ -13,7 +13,7 @@ use crate::harness::{free_address, loopback};
 use crate::registrar::registered_phones;
 use crate::runner::{Case, Place};
 
-const CALLS: u32 = 30;
+const CALLS: u32 = 40;
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![

@@ -17,7 +17,7 @@ use crate::runner::{Case, Place};
 const FLOWS: [&str; 7] =
     ["bye_by_caller", "bye_by_callee", "cancel", "busy", "options", "message", "hold"];
 /// Calls of each flow: enough that each of three backends has some of them.
-const CALLS: u32 = 30;
+const CALLS: u32 = 40;
 /// How long the last messages of a flow may be under way after the caller ended.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(3);
 

@@ -14,7 +14,7 @@ use crate::harness::netns::{Netns, fragments};
 use crate::harness::sipp::Load;
 use crate::runner::{Case, Place};
 
-const CALLS: u32 = 30;
+const CALLS: u32 = 40;
 const BALLAST_BYTES: usize = 3_500;
 const INVITE_BYTES_MIN: usize = 4_000;
 /// The command prefix of the namespaces, for the run within.

@@ -4,7 +4,7 @@
 //! network namespaces of its own), lets them talk, and then compares what every party logged. See `runner` for
 //! how cases are chosen, skipped and counted, and `harness` for the parties.
 //!
-//! `cargo test --test live [NAME..]` runs the cases whose name contains one of NAME.
+//! `cargo test --test live -- [NAME..]` runs the cases whose name contains one of NAME.
 
 mod checks;
 mod death;

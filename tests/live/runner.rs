@@ -111,8 +111,12 @@ enum Outcome {
 #[expect(clippy::disallowed_methods, reason = "says how long real programs took")]
 fn run_one(case: &Case, required: bool) -> Outcome {
     if let Some(reason) = case.needs.iter().find_map(|need| need.missing()) {
+        if required {
+            println!("test {} ... FAILED: {reason}, and SIPEDGE_REQUIRE_LIVE=1", case.name);
+            return Outcome::Failed;
+        }
         println!("skipped: live {}: {reason}", case.name);
-        return if required { Outcome::Failed } else { Outcome::Skipped };
+        return Outcome::Skipped;
     }
     let place = Place::new(&case.name.replace('/', "-"));
     let started = Instant::now();

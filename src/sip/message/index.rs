@@ -250,21 +250,16 @@ impl Index {
                 }
                 _ => {}
             }
-            let name_length = rest.iter().position(|&b| !is_token(b)).unwrap_or(rest.len());
-            let name = &rest[..name_length];
             let end = line_end(bytes, at).ok_or(ParseError::NoEndOfFields)?;
-            let blanks =
-                rest[name_length..].iter().take_while(|&&b| matches!(b, b' ' | b'\t')).count();
-            let colon = at + name_length + blanks;
-            if name.is_empty() || bytes[colon] != b':' {
-                outcome = outcome.and(Err(ParseError::BadField(Malformed { at: offset(at) })));
-                at = end;
-                continue;
-            }
-            if let Some(known) = FieldName::from_bytes(name) {
-                let value =
-                    trim(bytes, Span::new(colon + 1, content_end(bytes, colon + 1, end - 1)));
-                self.push(Field { name: known, line: Span::new(at, end), value })?;
+            match field_name(&bytes[at..end]) {
+                Some((Some(name), colon)) => {
+                    let value = trim(bytes, Span::new(at + colon + 1, end));
+                    self.push(Field { name, line: Span::new(at, end), value })?;
+                }
+                Some((None, _)) => {}
+                None => {
+                    outcome = outcome.and(Err(ParseError::BadField(Malformed { at: offset(at) })));
+                }
             }
             at = end;
         }
@@ -279,6 +274,41 @@ impl Index {
         }
         Ok(())
     }
+}
+
+/// The name of the field in `line` and where its colon is; no name when we do not look at such fields; `None` when the
+/// line is no field.
+fn field_name(line: &[u8]) -> Option<(Option<FieldName>, usize)> {
+    // The simple version is below. Nearly every phone writes the names that we look at like this, and a comparison of
+    // one or two words beats reading the name byte by byte: 700 instructions of a typical INVITE (bench `instructions`).
+    let usual: Option<(FieldName, &[u8])> = match line.first()? {
+        b'V' => Some((FieldName::Via, b"Via:")),
+        b'F' => Some((FieldName::From, b"From:")),
+        b'T' => Some((FieldName::To, b"To:")),
+        b'M' => Some((FieldName::MaxForwards, b"Max-Forwards:")),
+        b'R' => Some((FieldName::Route, b"Route:")),
+        b'C' => Some(match line.get(1)? {
+            b'a' => (FieldName::CallId, b"Call-ID:"),
+            b'S' => (FieldName::CSeq, b"CSeq:"),
+            _ if line.get(3) == Some(&b't') && line.get(4) == Some(&b'a') => {
+                (FieldName::Contact, b"Contact:")
+            }
+            _ => (FieldName::ContentLength, b"Content-Length:"),
+        }),
+        _ => None,
+    };
+    if let Some((name, text)) = usual
+        && line.starts_with(text)
+    {
+        return Some((Some(name), text.len() - 1));
+    }
+    let length = line.iter().position(|&b| !is_token(b))?;
+    let blanks = line[length..].iter().take_while(|&&b| matches!(b, b' ' | b'\t')).count();
+    let colon = length + blanks;
+    if length == 0 || line.get(colon) != Some(&b':') {
+        return None;
+    }
+    Some((FieldName::from_bytes(&line[..length]), colon))
 }
 
 /// Behind the line that starts at `at`, folds included; `None` when it does not end.

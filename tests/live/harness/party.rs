@@ -14,8 +14,8 @@ use super::wait_until;
 
 /// How long a party may take to be ready, on a loaded machine.
 const READY_DEADLINE: Duration = Duration::from_secs(15);
-/// How long a party may take to end after SIGTERM before it is killed.
-const END_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a party may take to end after SIGTERM: the edge drains for up to five seconds.
+const END_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A running child process.
 #[derive(Debug)]

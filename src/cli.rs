@@ -10,9 +10,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use super::config::problem::{Problems, Severity};
-use super::config::{self, Config};
-use super::{compile, explain, run, summary};
+use crate::control::config::problem::{Problems, Severity};
+use crate::control::config::{self, Config};
+use crate::control::{compile, explain, run, summary};
+use crate::demo;
 
 /// Wrong usage or configuration.
 pub const EXIT_USAGE: u8 = 2;
@@ -34,6 +35,8 @@ enum Command {
     Check(ConfigArguments),
     /// Says where a message would go, and why, with the same core that forwards.
     Explain(ExplainArguments),
+    /// Shows it at work: the edge, three backends and a caller on loopback, and a backend that leaves half way.
+    Demo(demo::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         }
     };
     match arguments.command {
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Run(arguments) => {
             log_to_stderr(arguments.log);
             with_config(&arguments.config.config, |config, problems| {
