@@ -3,7 +3,7 @@
 //! Owns: the arguments and the course of the show. It stands on top of everything: it may name any part of the crate, and
 //! only the command line names it.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -75,6 +75,7 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn show(args: &Args) -> Result<Vec<Judgement>, String> {
     let plain = |error: io::Error| format!("cannot start: {error}");
+    let colored = !args.no_color && io::stdout().is_terminal();
     let clock = Clock::start();
     let uases: Result<Vec<Uas>, io::Error> =
         (0..BACKENDS).map(|index| Uas::start(index, clock)).collect();
@@ -96,7 +97,7 @@ fn show(args: &Args) -> Result<Vec<Judgement>, String> {
     let schedule = Schedule { start, end: start + length, rate: args.rate };
     let (caller, events) = Caller::start(socket, plan, schedule, clock).map_err(plain)?;
     let mut tally = Tally::new(start, BACKENDS);
-    let mut view = View::new(args.no_color, length, BACKENDS);
+    let mut view = View::new(colored, length, BACKENDS);
     let removal = follow(&events, clock, &mut edge, &mut tally, &mut view, start + length / 2)?;
     view.end();
 
@@ -112,7 +113,7 @@ fn show(args: &Args) -> Result<Vec<Judgement>, String> {
         drops: edge::drops(&counted),
     };
     let judgements = judge(&evidence);
-    println!("{}", summary::text(&tally, &evidence, &counted, &judgements, args.no_color));
+    println!("{}", summary::text(&tally, &evidence, &counted, &judgements, colored));
     let figure = summary::figure(&tally, &evidence, &counted, args);
     std::fs::write(&args.svg, plot::render(&figure))
         .map_err(|error| format!("cannot write the plot {}: {error}", args.svg.display()))?;

@@ -19,10 +19,10 @@ pub(super) fn text(
     evidence: &Evidence,
     counted: &Counters,
     judgements: &[Judgement],
-    plain: bool,
+    colored: bool,
 ) -> String {
     let mut out = String::new();
-    write_text(&mut out, tally, evidence, counted, judgements, plain)
+    write_text(&mut out, tally, evidence, counted, judgements, colored)
         .expect("writing to a string cannot fail");
     out
 }
@@ -33,7 +33,7 @@ fn write_text(
     evidence: &Evidence,
     counted: &Counters,
     judgements: &[Judgement],
-    plain: bool,
+    colored: bool,
 ) -> std::fmt::Result {
     writeln!(
         out,
@@ -61,11 +61,11 @@ fn write_text(
     }
     writeln!(out, "\npromises")?;
     for judgement in judgements {
-        let word = match (judgement.held, plain) {
-            (true, true) => "PASS".to_owned(),
-            (false, true) => "FAIL".to_owned(),
-            (true, false) => "\x1b[32mPASS\x1b[0m".to_owned(),
-            (false, false) => "\x1b[1;31mFAIL\x1b[0m".to_owned(),
+        let word = match (judgement.held, colored) {
+            (true, false) => "PASS",
+            (false, false) => "FAIL",
+            (true, true) => "\x1b[32mPASS\x1b[0m",
+            (false, true) => "\x1b[1;31mFAIL\x1b[0m",
         };
         writeln!(out, "  {word}  {}: {}", judgement.promise, judgement.found)?;
     }

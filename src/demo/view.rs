@@ -2,7 +2,7 @@
 //!
 //! Owns: what is shown while calls run. Knows only the sums.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::time::Duration;
 
 use super::name_of;
@@ -28,9 +28,8 @@ pub(super) struct View {
 }
 
 impl View {
-    /// `length`: for how long calls are started.
-    pub(super) fn new(plain: bool, length: Duration, backends: usize) -> Self {
-        let live = !plain && std::io::stdout().is_terminal();
+    /// `live`: drawn over itself, with colours. `length`: for how long calls are started.
+    pub(super) fn new(live: bool, length: Duration, backends: usize) -> Self {
         Self { live, length, backends, drawn: 0, told: None }
     }
 
