@@ -10,6 +10,7 @@ use arrayvec::ArrayVec;
 
 use super::admit::{Refusal, port_is_usable};
 use super::edit::decimal;
+use super::message::uri::host_address;
 use super::message::{FieldName, Message, Span, Via};
 use super::token::via::put_digits;
 use super::token::{KeyRing, SealKey};
@@ -222,12 +223,11 @@ pub fn source_edits(
     source: SocketAddr,
     bytes: &[u8],
 ) -> impl Iterator<Item = SourceEdit> + use<> {
-    let sent_by = super::message::uri::host_address(via.host.of(bytes));
     let rport = via
         .rport_parameter
         .map(|place| SourceEdit { place, value: SourceValue::Rport(source.port()) });
-    let wanted =
-        sent_by != Some(source.ip()) || rport.is_some() || via.received_parameter.is_some();
+    let differs = || host_address(via.host.of(bytes)) != Some(source.ip());
+    let wanted = rport.is_some() || via.received_parameter.is_some() || differs();
     let behind_sent_by = Span { start: via.sent_by_end, end: via.sent_by_end };
     let received = wanted.then(|| SourceEdit {
         place: via.received_parameter.unwrap_or(behind_sent_by),

@@ -11,8 +11,9 @@ use super::{
     loop_value, request, target,
 };
 use crate::sip::edit::tail;
+use crate::sip::message::Scheme;
 use crate::sip::response::source_edits;
-use crate::sip::token::via::branch;
+use crate::sip::token::via::{BRANCH_BYTES, branch, via_tail};
 use crate::sip::token::{FlowToken, TOKEN_BYTES_MAX, TokenKind};
 use crate::sip::{Cause, ListenerId};
 
@@ -95,17 +96,10 @@ impl<'a> Turn<'a> {
     }
 
     /// RFC 3261 16.6 step 8.
-    fn put_via(&mut self, listener: ListenerId, branch: &[u8], edge: &EdgeParameter) {
-        let Some(written) = self.table.written(listener) else { return };
+    fn put_via(&mut self, listener: ListenerId, branch: &[u8; BRANCH_BYTES], edge: &EdgeParameter) {
+        let Some(via_head) = self.table.via_head(listener) else { return };
         let edits = &mut self.outbox.edits;
-        edits
-            .put(b"Via: SIP/2.0/UDP ")
-            .put(written.as_bytes())
-            .put(b";branch=")
-            .put(branch)
-            .put(b";e=")
-            .put(&edge.text())
-            .put(b"\r\n");
+        edits.put(via_head.as_bytes()).put(&via_tail(branch, edge));
         if self.message.index.count(FieldName::MaxForwards) == 0 {
             edits.put(b"Max-Forwards: ").put_number(MAX_FORWARDS).put(b"\r\n");
         }
@@ -113,24 +107,22 @@ impl<'a> Turn<'a> {
 
     /// Record-Route (RFC 3261 16.6 step 4) or Path (RFC 3327), twice when it leaves by another listener (RFC 5658).
     fn put_own_routes(&mut self, pass: &Pass<'_>, hop: &Hop, transmit: Transmit) {
-        let (field, kind) = match self.own_route_kind(pass) {
-            None => return,
-            Some(TokenKind::Path) => (&b"Path: "[..], TokenKind::Path),
-            Some(TokenKind::Dialog) => (&b"Record-Route: "[..], TokenKind::Dialog),
+        let Some(kind) = self.own_route_kind(pass) else { return };
+        let is_sips = pass.head.uri.scheme == Scheme::Sips;
+        let head: &[u8] = match (kind, is_sips) {
+            (TokenKind::Path, false) => b"Path: <sip:",
+            (TokenKind::Path, true) => b"Path: <sips:",
+            (TokenKind::Dialog, false) => b"Record-Route: <sip:",
+            (TokenKind::Dialog, true) => b"Record-Route: <sips:",
         };
         let Some(token) = self.flow_token(kind, pass, hop, transmit) else { return };
-        let scheme: &[u8] = if pass.head.uri.scheme == crate::sip::message::Scheme::Sips {
-            b"sips:"
-        } else {
-            b"sip:"
-        };
         let user = token.seal(&self.table.ring, self.shard);
         let came_in = self.received.listener;
         let is_pair = came_in != transmit.listener;
         let sides = [Some(transmit.listener), is_pair.then_some(came_in)];
         for written in sides.into_iter().flatten().filter_map(|id| self.table.written(id)) {
             let edits = &mut self.outbox.edits;
-            edits.put(field).put(b"<").put(scheme).put(&user).put(b"@");
+            edits.put(head).put(&user).put(b"@");
             edits.put(written.as_bytes()).put(if is_pair {
                 b";lr;r2=on>\r\n"
             } else {

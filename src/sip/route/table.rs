@@ -193,6 +193,8 @@ pub struct Table {
 struct Own {
     /// `host:port`, as we write it.
     written: String,
+    /// Our Via up to its branch.
+    via_head: String,
     /// The written host, when it is an address.
     written_ip: Option<IpAddr>,
 }
@@ -237,6 +239,7 @@ impl Table {
         by_address.sort_unstable();
         let own = |listener: &Listener| Own {
             written: format!("{}:{}", listener.host, listener.port),
+            via_head: format!("Via: SIP/2.0/UDP {}:{};branch=", listener.host, listener.port),
             written_ip: host_address(listener.host.as_bytes()),
         };
         Self {
@@ -263,6 +266,12 @@ impl Table {
     #[must_use]
     pub fn written(&self, id: ListenerId) -> Option<&str> {
         self.own.get(usize::from(id.0)).map(|own| own.written.as_str())
+    }
+
+    /// Our Via field for the listener, up to and with `branch=`.
+    #[must_use]
+    pub fn via_head(&self, id: ListenerId) -> Option<&str> {
+        self.own.get(usize::from(id.0)).map(|own| own.via_head.as_str())
     }
 
     /// The listener that is bound to this address.

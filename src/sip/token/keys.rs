@@ -2,7 +2,7 @@
 //!
 //! Owns: key derivation and the keyed hashes. Knows nothing of what is hashed or sealed.
 
-use siphasher::sip::SipHasher24;
+use siphasher::sip::{SipHasher13, SipHasher24};
 use siphasher::sip128::{Hasher128 as _, SipHasher24 as SipHasher24Wide};
 use std::hash::Hasher as _;
 use zeroize::Zeroize as _;
@@ -55,7 +55,13 @@ impl SealKey {
         SipHasher24::new_with_key(&self.branch)
     }
 
-    /// A hasher for response targets and loop values.
+    /// A hasher for loop values. Whoever guesses one only stops a request of his own, so the fast rounds do.
+    #[must_use]
+    pub fn loop_hasher(&self) -> SipHasher13 {
+        SipHasher13::new_with_key(&self.branch)
+    }
+
+    /// A hasher for response targets.
     #[must_use]
     pub fn target_hasher(&self) -> SipHasher24 {
         SipHasher24::new_with_key(&self.target)

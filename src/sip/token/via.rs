@@ -11,11 +11,10 @@
 //! bits) of RFC 5393's loop value. It stands beside the branch, not in it, because a NAT may give the CANCEL another
 //! source port than its INVITE had, and it still must have the branch of its INVITE.
 
-use std::hash::Hasher as _;
+use std::hash::Hasher;
 use std::net::{IpAddr, SocketAddr};
 
 use arrayvec::ArrayVec;
-use siphasher::sip::SipHasher24;
 
 use super::{DIGITS, KeyRing, SealKey, digit, digit_value};
 use crate::sip::ListenerId;
@@ -83,13 +82,13 @@ impl<'a> TransactionFields<'a> {
 
 /// Hashes parts, each with its length in front, so that moved borders change the hash. Many small writes to the hasher
 /// cost more than the hash: they are gathered here first.
-struct Parts {
-    hasher: SipHasher24,
+struct Parts<H> {
+    hasher: H,
     gathered: ArrayVec<u8, 256>,
 }
 
-impl Parts {
-    fn new(hasher: SipHasher24) -> Self {
+impl<H: Hasher> Parts<H> {
+    fn new(hasher: H) -> Self {
         Self { hasher, gathered: ArrayVec::new() }
     }
 
@@ -201,6 +200,21 @@ impl EdgeParameter {
     }
 }
 
+const PARAMETER: &[u8; 3] = b";e=";
+/// Size of our Via behind `branch=`.
+const TAIL_BYTES: usize = BRANCH_BYTES + PARAMETER.len() + EDGE_BYTES + 2;
+
+/// Our Via behind `branch=`, with its line end.
+#[must_use]
+pub fn via_tail(branch: &[u8; BRANCH_BYTES], edge: &EdgeParameter) -> [u8; TAIL_BYTES] {
+    let mut text = [0; TAIL_BYTES];
+    text[..BRANCH_BYTES].copy_from_slice(branch);
+    text[BRANCH_BYTES..][..PARAMETER.len()].copy_from_slice(PARAMETER);
+    text[BRANCH_BYTES + PARAMETER.len()..][..EDGE_BYTES].copy_from_slice(&edge.text());
+    text[TAIL_BYTES - 2..].copy_from_slice(b"\r\n");
+    text
+}
+
 /// RFC 5393 4.2: a hash of all that our routing looks at: Request-URI, Route, the side it came from, and what tells
 /// dialogs and transactions apart.
 #[must_use]
@@ -212,7 +226,7 @@ pub fn loop_value(
     is_from_backend: bool,
     fields: &TransactionFields<'_>,
 ) -> u64 {
-    let mut parts = Parts::new(key.target_hasher());
+    let mut parts = Parts::new(key.loop_hasher());
     parts.write(&[u8::from(is_from_backend)]);
     for part in [
         uri.of(message.bytes),
