@@ -234,8 +234,9 @@ impl<'a> Turn<'a> {
         let Some(pool) = self.table.pools.get(usize::from(pool_index)) else {
             return self.refuse(Refusal::new(404, phrase(404)));
         };
-        if let Some((key, id, destination)) = self.recent(&pass.fields) {
-            let backend = self.table.backend_reached_at(destination);
+        if let Some((key, id, destination)) = self.recent(&pass.fields)
+            && let Ok(backend) = self.recent_backend(pool_index, destination)
+        {
             let hop = Hop { destination, local: None, backend, cause: Cause::Transaction };
             return self.forward(pass, hop, key, id);
         }
@@ -285,6 +286,20 @@ impl<'a> Turn<'a> {
             let id = fields.hash(key);
             Some((key, id, self.transactions.backend(id, self.now)?))
         })
+    }
+
+    /// The remembered backend as a member of this pool, `None` when it left all pools. An error when it is one of
+    /// other pools only: whoever repeats the identifiers of a transaction must not get past the rules with them.
+    fn recent_backend(
+        &self,
+        pool: u16,
+        destination: SocketAddr,
+    ) -> Result<Option<BackendRef>, OtherPool> {
+        let mut found = self.table.backends_reached_at(destination).peekable();
+        if found.peek().is_none() {
+            return Ok(None);
+        }
+        found.find(|backend| backend.pool == pool).map(Some).ok_or(OtherPool)
     }
 
     fn acknowledges_us(&self, head: &Head<'_>, fields: &TransactionFields<'_>) -> bool {
@@ -401,6 +416,9 @@ impl<'a> Turn<'a> {
         }
     }
 }
+
+/// A remembered backend belongs to other pools only.
+struct OtherPool;
 
 /// A request that is let in, and what is known of it.
 struct Pass<'a> {

@@ -545,3 +545,32 @@ fn garbage() {
         Verdict::Drop(DropReason::ResponseMalformed)
     );
 }
+
+fn two_pools(second: &[&str]) -> Parts {
+    let mut two = parts("rendezvous");
+    two.listeners = vec![listener("public", "192.0.2.1:5060"), listener("in", "10.0.0.100:5070")];
+    two.pools[0] =
+        Pool { send_from: Some(ListenerId(1)), ..pool("p", "first", &["10.0.0.1:5060"]) };
+    two.pools.push(pool("q", "rendezvous", second));
+    two.rules.insert(0, Rule { methods: vec![Method::Message], ..rule(Action::Pool(1)) });
+    two
+}
+
+#[test]
+fn address_in_two_pools_retransmits_the_same_bytes_from_the_same_listener() {
+    let mut world = World::new(two_pools(&["10.0.0.1:5060"]));
+    let message = request("MESSAGE", "sip:bob@example.com", "");
+    let first = world.send(&message, PHONE, 0);
+    assert_eq!(first.listener, 0, "its pool has no listener of its own");
+    assert_eq!(world.send(&message, PHONE, 0), first);
+    assert_eq!(world.outbox.decision().backend.map(|b| b.pool), Some(1));
+}
+
+#[test]
+fn identifiers_of_a_transaction_do_not_open_another_pool() {
+    let mut world = World::new(two_pools(&["10.0.0.5:5060"]));
+    let invite = request("INVITE", "sip:bob@example.com", "");
+    assert_eq!(world.send(&invite, PHONE, 0).to, "10.0.0.1:5060");
+    let message = request("MESSAGE", "sip:bob@example.com", "");
+    assert_eq!(world.send(&message, PHONE, 0).to, "10.0.0.5:5060");
+}
