@@ -574,3 +574,26 @@ fn identifiers_of_a_transaction_do_not_open_another_pool() {
     let message = request("MESSAGE", "sip:bob@example.com", "");
     assert_eq!(world.send(&message, PHONE, 0).to, "10.0.0.5:5060");
 }
+
+#[test]
+fn to_tag_does_not_get_a_request_past_the_rules() {
+    let mut ruled = two_pools(&["10.0.0.5:5060"]);
+    ruled.rules = vec![
+        Rule { methods: vec![Method::Options], ..rule(Action::Drop) },
+        Rule { methods: vec![Method::Message], ..rule(Action::Reply(403)) },
+        Rule { domains: vec!["example.com".into()], ..rule(Action::Pool(0)) },
+        Rule { listeners: vec![ListenerId(1)], ..rule(Action::Pool(1)) },
+    ];
+    let mut world = World::new(ruled);
+    let tagged = |method: &str, uri: &str| {
+        request(method, uri, "").replace("bob@example.com>\r", "bob@example.com>;tag=b1\r")
+    };
+    assert_eq!(world.send(&tagged("BYE", "sip:x@10.0.0.1"), PHONE, 0).to, "10.0.0.1:5060");
+    assert_eq!(world.send(&tagged("BYE", "sip:x@10.0.0.5"), PHONE, 1).to, "10.0.0.5:5060");
+    assert_eq!(world.refused(&tagged("BYE", "sip:x@10.0.0.5")), "SIP/2.0 404 Not Found");
+    assert_eq!(world.refused(&tagged("MESSAGE", "sip:x@10.0.0.1")), "SIP/2.0 403 Forbidden");
+    assert_eq!(
+        world.verdict(&tagged("OPTIONS", "sip:x@10.0.0.1"), PHONE, 0),
+        Verdict::Drop(DropReason::Rule)
+    );
+}
