@@ -183,6 +183,10 @@ impl<'a> Turn<'a> {
             Err(RouteError::Refused(refusal)) => return self.refuse(refusal),
             Err(RouteError::BadToken) => return self.bad_token(&head),
         };
+        if origin.is_none() && routes.along.is_some() && head.to.tag.is_empty() {
+            // A Record-Route of ours is for its dialog: in front of a new request it would go around the rules.
+            return self.bad_token(&head);
+        }
         let way =
             request::way(self.table, &self.message, &head, &routes, self.received.listener, origin);
         if let Some(refusal) = self.refusal(&head, way) {

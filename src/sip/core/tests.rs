@@ -597,3 +597,13 @@ fn to_tag_does_not_get_a_request_past_the_rules() {
         Verdict::Drop(DropReason::Rule)
     );
 }
+
+#[test]
+fn token_of_a_dialog_starts_nothing_new_from_outside() {
+    let mut world = World::new(parts("rendezvous"));
+    let invite = world.send(&request("INVITE", "sip:bob@example.com", ""), PHONE, 0);
+    let bye = in_dialog(&invite.text, "BYE", true, "sip:bob@10.0.0.1");
+    assert_eq!(world.send(&bye, PHONE, 0).to, invite.to);
+    let call = bye.replace("BYE", "INVITE").replace(";tag=b1", "");
+    assert_eq!(world.refused(&call), "SIP/2.0 403 Bad Flow Token");
+}
