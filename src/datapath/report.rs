@@ -143,7 +143,10 @@ impl fmt::Display for StartError {
                 f,
                 "steering = \"ebpf\", but {reason}; steering = \"auto\" falls back to the kernel's hash"
             ),
-            Self::System(what, error) => write!(f, "cannot {what}: {error}"),
+            Self::System(what, error) => {
+                write!(f, "cannot {what}: {error}")?;
+                limit_advice(error).map_or(Ok(()), |advice| write!(f, " ({advice})"))
+            }
         }
     }
 }
@@ -159,6 +162,18 @@ fn bind_advice(error: &io::Error) -> Option<&'static str> {
             "no interface has this address: add it, or set net.ipv4.ip_nonlocal_bind for an anycast one",
         ),
         io::ErrorKind::PermissionDenied => Some("ports below 1024 need CAP_NET_BIND_SERVICE"),
+        _ => limit_advice(error),
+    }
+}
+
+fn limit_advice(error: &io::Error) -> Option<&'static str> {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => Some(
+            "raise LimitNOFILE or `ulimit -n`: each shard needs one for each listener and a few more",
+        ),
+        Some(libc::ENOMEM) => Some(
+            "raise LimitMEMLOCK or `ulimit -l`, write io = \"recvmmsg\", or lower send_queue_max and receive_buffers",
+        ),
         _ => None,
     }
 }
@@ -194,5 +209,13 @@ mod tests {
         };
         let text = error.to_string();
         assert!(text.contains("udp:192.0.2.1:5060") && text.contains("ss -lunp"), "{text}");
+    }
+
+    #[test]
+    fn a_limit_is_named() {
+        let text =
+            |code| StartError::System("make rings", io::Error::from_raw_os_error(code)).to_string();
+        assert!(text(libc::EMFILE).contains("LimitNOFILE"));
+        assert!(text(libc::ENOMEM).contains("LimitMEMLOCK"));
     }
 }

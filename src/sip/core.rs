@@ -183,6 +183,10 @@ impl<'a> Turn<'a> {
             Err(RouteError::Refused(refusal)) => return self.refuse(refusal),
             Err(RouteError::BadToken) => return self.bad_token(&head),
         };
+        if origin.is_none() && routes.along.is_some() && head.to.tag.is_empty() {
+            // A Record-Route of ours is for its dialog: in front of a new request it would go around the rules.
+            return self.bad_token(&head);
+        }
         let way =
             request::way(self.table, &self.message, &head, &routes, self.received.listener, origin);
         if let Some(refusal) = self.refusal(&head, way) {
@@ -234,8 +238,9 @@ impl<'a> Turn<'a> {
         let Some(pool) = self.table.pools.get(usize::from(pool_index)) else {
             return self.refuse(Refusal::new(404, phrase(404)));
         };
-        if let Some((key, id, destination)) = self.recent(&pass.fields) {
-            let backend = self.table.backend_reached_at(destination);
+        if let Some((key, id, destination)) = self.recent(&pass.fields)
+            && let Ok(backend) = self.recent_backend(pool_index, destination)
+        {
             let hop = Hop { destination, local: None, backend, cause: Cause::Transaction };
             return self.forward(pass, hop, key, id);
         }
@@ -285,6 +290,20 @@ impl<'a> Turn<'a> {
             let id = fields.hash(key);
             Some((key, id, self.transactions.backend(id, self.now)?))
         })
+    }
+
+    /// The remembered backend as a member of this pool, `None` when it left all pools. An error when it is one of
+    /// other pools only: whoever repeats the identifiers of a transaction must not get past the rules with them.
+    fn recent_backend(
+        &self,
+        pool: u16,
+        destination: SocketAddr,
+    ) -> Result<Option<BackendRef>, OtherPool> {
+        let mut found = self.table.backends_reached_at(destination).peekable();
+        if found.peek().is_none() {
+            return Ok(None);
+        }
+        found.find(|backend| backend.pool == pool).map(Some).ok_or(OtherPool)
     }
 
     fn acknowledges_us(&self, head: &Head<'_>, fields: &TransactionFields<'_>) -> bool {
@@ -401,6 +420,9 @@ impl<'a> Turn<'a> {
         }
     }
 }
+
+/// A remembered backend belongs to other pools only.
+struct OtherPool;
 
 /// A request that is let in, and what is known of it.
 struct Pass<'a> {

@@ -545,3 +545,65 @@ fn garbage() {
         Verdict::Drop(DropReason::ResponseMalformed)
     );
 }
+
+fn two_pools(second: &[&str]) -> Parts {
+    let mut two = parts("rendezvous");
+    two.listeners = vec![listener("public", "192.0.2.1:5060"), listener("in", "10.0.0.100:5070")];
+    two.pools[0] =
+        Pool { send_from: Some(ListenerId(1)), ..pool("p", "first", &["10.0.0.1:5060"]) };
+    two.pools.push(pool("q", "rendezvous", second));
+    two.rules.insert(0, Rule { methods: vec![Method::Message], ..rule(Action::Pool(1)) });
+    two
+}
+
+#[test]
+fn address_in_two_pools_retransmits_the_same_bytes_from_the_same_listener() {
+    let mut world = World::new(two_pools(&["10.0.0.1:5060"]));
+    let message = request("MESSAGE", "sip:bob@example.com", "");
+    let first = world.send(&message, PHONE, 0);
+    assert_eq!(first.listener, 0, "its pool has no listener of its own");
+    assert_eq!(world.send(&message, PHONE, 0), first);
+    assert_eq!(world.outbox.decision().backend.map(|b| b.pool), Some(1));
+}
+
+#[test]
+fn identifiers_of_a_transaction_do_not_open_another_pool() {
+    let mut world = World::new(two_pools(&["10.0.0.5:5060"]));
+    let invite = request("INVITE", "sip:bob@example.com", "");
+    assert_eq!(world.send(&invite, PHONE, 0).to, "10.0.0.1:5060");
+    let message = request("MESSAGE", "sip:bob@example.com", "");
+    assert_eq!(world.send(&message, PHONE, 0).to, "10.0.0.5:5060");
+}
+
+#[test]
+fn to_tag_does_not_get_a_request_past_the_rules() {
+    let mut ruled = two_pools(&["10.0.0.5:5060"]);
+    ruled.rules = vec![
+        Rule { methods: vec![Method::Options], ..rule(Action::Drop) },
+        Rule { methods: vec![Method::Message], ..rule(Action::Reply(403)) },
+        Rule { domains: vec!["example.com".into()], ..rule(Action::Pool(0)) },
+        Rule { listeners: vec![ListenerId(1)], ..rule(Action::Pool(1)) },
+    ];
+    let mut world = World::new(ruled);
+    let tagged = |method: &str, uri: &str| {
+        request(method, uri, "").replace("bob@example.com>\r", "bob@example.com>;tag=b1\r")
+    };
+    assert_eq!(world.send(&tagged("BYE", "sip:x@10.0.0.1"), PHONE, 0).to, "10.0.0.1:5060");
+    assert_eq!(world.send(&tagged("BYE", "sip:x@10.0.0.5"), PHONE, 1).to, "10.0.0.5:5060");
+    assert_eq!(world.refused(&tagged("BYE", "sip:x@10.0.0.5")), "SIP/2.0 404 Not Found");
+    assert_eq!(world.refused(&tagged("MESSAGE", "sip:x@10.0.0.1")), "SIP/2.0 403 Forbidden");
+    assert_eq!(
+        world.verdict(&tagged("OPTIONS", "sip:x@10.0.0.1"), PHONE, 0),
+        Verdict::Drop(DropReason::Rule)
+    );
+}
+
+#[test]
+fn token_of_a_dialog_starts_nothing_new_from_outside() {
+    let mut world = World::new(parts("rendezvous"));
+    let invite = world.send(&request("INVITE", "sip:bob@example.com", ""), PHONE, 0);
+    let bye = in_dialog(&invite.text, "BYE", true, "sip:bob@10.0.0.1");
+    assert_eq!(world.send(&bye, PHONE, 0).to, invite.to);
+    let call = bye.replace("BYE", "INVITE").replace(";tag=b1", "");
+    assert_eq!(world.refused(&call), "SIP/2.0 403 Bad Flow Token");
+}

@@ -65,10 +65,11 @@ pub fn way(
     if origin.is_some() {
         return from_backend(table, bytes, routes, is_own);
     }
-    if let Some(hop) = in_dialog(table, bytes, head, routes) {
-        return Way::Known(hop);
+    let by_rule = by_rule(table, bytes, head, routes, listener);
+    if matches!(by_rule, Way::Drop(_) | Way::Refuse(_, Some(_))) {
+        return by_rule;
     }
-    by_rule(table, bytes, head, routes, listener)
+    in_dialog(table, bytes, head, routes, listener).map_or(by_rule, Way::Known)
 }
 
 fn along_token(table: &Table, along: Along) -> Hop {
@@ -102,14 +103,25 @@ fn from_backend(table: &Table, bytes: &[u8], routes: &RouteSet, is_own: bool) ->
     Way::Known(Hop { destination, local: None, backend, cause })
 }
 
-/// A request in a dialog whose Request-URI is a backend: the pool did not want to be record-routed.
-fn in_dialog(table: &Table, bytes: &[u8], head: &Head<'_>, routes: &RouteSet) -> Option<Hop> {
+/// A request in a dialog whose Request-URI is a backend: the pool did not want to be record-routed. No further than the
+/// rules go: a rule that refuses it comes first, and one for this listener leads to the backend's pool.
+fn in_dialog(
+    table: &Table,
+    bytes: &[u8],
+    head: &Head<'_>,
+    routes: &RouteSet,
+    listener: ListenerId,
+) -> Option<Hop> {
     if head.to.tag.is_empty() {
         return None;
     }
     let destination = address(&routes.uri, bytes)?;
-    let backend = Some(table.backend_reached_at(destination)?);
-    Some(Hop { destination, local: None, backend, cause: Cause::RequestUri })
+    let leads_to = |pool: u16| {
+        let listens = |rule: &Rule| rule.listeners.is_empty() || rule.listeners.contains(&listener);
+        table.rules.iter().any(|rule| rule.action == Action::Pool(pool) && listens(rule))
+    };
+    let backend = table.backends_reached_at(destination).find(|found| leads_to(found.pool))?;
+    Some(Hop { destination, local: None, backend: Some(backend), cause: Cause::RequestUri })
 }
 
 fn by_rule(

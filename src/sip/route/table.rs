@@ -304,6 +304,16 @@ impl Table {
         lookup(&self.by_socket, Rank::new(address.ip(), address.port()))
     }
 
+    /// All backends that are reached at this address: it may stand in several pools.
+    pub fn backends_reached_at(
+        &self,
+        address: SocketAddr,
+    ) -> impl Iterator<Item = BackendRef> + '_ {
+        let key = Rank::new(address.ip(), address.port());
+        let place = self.by_socket.partition_point(|(rank, _)| *rank < key);
+        self.by_socket[place..].iter().take_while(move |(rank, _)| *rank == key).map(|&(_, b)| b)
+    }
+
     /// Host and port (as a URI or a Via has them) mean this edge.
     #[must_use]
     pub fn is_own(&self, host: &[u8], port: Option<u32>) -> bool {

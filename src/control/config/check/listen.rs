@@ -49,6 +49,14 @@ fn one(section: &Listen, name: Option<String>, problems: &mut Problems) -> Optio
         None => None,
     };
     let address = address?;
+    if address.ip().is_unspecified() && advertise.is_some() {
+        let message = format!(
+            "{} is every address: what we send leaves from the one that the kernel's route picks, and not \
+             always from where a request came in",
+            address.ip()
+        );
+        problems.warning(&at.span, message, "listen on one address, with one [[listen]] for each");
+    }
     let (host, port) = match advertise {
         Some((host, port)) => (host, port.unwrap_or_else(|| address.port())),
         None if address.ip().is_unspecified() => {

@@ -1,0 +1,284 @@
+//! The tables that are abused, who speaks, and what was seen so far.
+//!
+//! Owns: peers, flows and the stock of messages. The promises are checked elsewhere.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sipedge::sip::balance::{BackendSet, Balance, Member, Spec};
+use sipedge::sip::core::Core;
+use sipedge::sip::message::Method;
+use sipedge::sip::outbox::Outbox;
+use sipedge::sip::route::table::{
+    Action, Backend, Key, KeySource, Limits, Listener, Parts, Pool, Rule, Table,
+};
+use sipedge::sip::{Cause, ListenerId, MESSAGE_BYTES_MAX, Now, Received, Verdict};
+
+use super::promises;
+use super::random::Random;
+use super::seeds;
+
+const PHONES: [(&str, u8); 3] =
+    [("203.0.113.7:40001", 0), ("203.0.113.8:5060", 0), ("203.0.113.9:0", 0)];
+const PHONES_V6: [(&str, u8); 1] = [("[2001:db8::77]:6000", 1)];
+const BACKENDS: [&str; 3] = ["10.0.0.1:5060", "10.0.0.2:5060", "10.0.0.3:5060"];
+const STOCK_MAX: usize = 300;
+
+/// A datagram in the making.
+#[derive(Clone)]
+pub(crate) struct Input {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) source: SocketAddr,
+    pub(crate) listener: u8,
+}
+
+pub(crate) struct World {
+    parts: Parts,
+    pub(crate) core: Core,
+    pub(crate) outbox: Outbox,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) now: Now,
+    peers: Vec<(SocketAddr, u8)>,
+    pub(crate) backends: HashSet<SocketAddr>,
+    /// Where a token may lead, besides backends.
+    pub(crate) flows: HashSet<SocketAddr>,
+    /// Where responses may go: what was sealed into a Via.
+    pub(crate) targets: HashSet<SocketAddr>,
+    stock: Vec<Input>,
+    /// Our own URIs (with brackets) and Via values.
+    pub(crate) pieces: Vec<Vec<u8>>,
+    /// How often each verdict fell: absorb, drop, forward, respond.
+    verdicts: [u64; 4],
+    /// How often a token and a Via of ours showed the way.
+    by_token: u64,
+    by_via: u64,
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("a literal address")
+}
+
+fn listener(name: &str, bound: &str) -> Listener {
+    let bound = address(bound);
+    let host = match bound {
+        SocketAddr::V4(v4) => v4.ip().to_string(),
+        SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+    };
+    Listener { name: name.into(), address: bound, host, port: bound.port() }
+}
+
+fn pool(name: &str, balance: &str, key: KeySource, addresses: &[&str]) -> Pool {
+    let uris: Vec<String> = addresses.iter().map(|a| format!("sip:{a}")).collect();
+    let members: Vec<Member<'_>> =
+        uris.iter().map(|u| Member { identity: u.as_bytes(), weight: 1, rweight: 0 }).collect();
+    let spec = Spec::parse(balance).expect("a known balance");
+    Pool {
+        name: name.into(),
+        key,
+        balance: Balance::compile(&spec, &members, 1).expect("members"),
+        usable: BackendSet::full(addresses.len()),
+        backends: uris
+            .iter()
+            .zip(addresses)
+            .map(|(uri, a)| Backend { uri: uri.clone(), address: address(a) })
+            .collect(),
+        send_from: None,
+        match_source_ip: false,
+    }
+}
+
+fn rule(action: Action) -> Rule {
+    Rule {
+        methods: vec![],
+        other_methods: vec![],
+        listeners: vec![],
+        domains: vec![],
+        action,
+        record_route: true,
+        path: true,
+    }
+}
+
+/// One listener, one hashed pool, every request matches.
+pub(crate) fn plain() -> Parts {
+    Parts {
+        shards: 1,
+        listeners: vec![listener("public", "192.0.2.1:5060")],
+        pools: vec![pool("all", "rendezvous", KeySource::CallId, &BACKENDS)],
+        rules: vec![rule(Action::Pool(0))],
+        keys: vec![Key { id: 1, secret: [7; 32] }],
+        limits: Limits { transactions_max: 64, ..Limits::default() },
+        aliases: vec!["edge.example.com".into()],
+    }
+}
+
+/// Both families, a listener of its own towards the pool, several rules and keys.
+pub(crate) fn rich(balance: &str) -> Parts {
+    let mut calls = pool("calls", balance, KeySource::Aor, &BACKENDS);
+    calls.send_from = Some(ListenerId(2));
+    calls.match_source_ip = true;
+    let room = pool("room", "rendezvous", KeySource::Header("X-Room".into()), &BACKENDS[..2]);
+    Parts {
+        shards: 8,
+        listeners: vec![
+            listener("public", "192.0.2.1:5060"),
+            listener("six", "[2001:db8::1]:5060"),
+            listener("private", "10.0.0.100:5070"),
+        ],
+        pools: vec![calls, room],
+        rules: vec![
+            Rule { domains: vec!["blocked.example".into()], ..rule(Action::Reply(403)) },
+            Rule { methods: vec![Method::Message], ..rule(Action::Pool(1)) },
+            Rule { methods: vec![Method::Subscribe], ..rule(Action::Drop) },
+            rule(Action::Pool(0)),
+        ],
+        ..plain()
+    }
+}
+
+impl World {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let phones =
+            PHONES.into_iter().chain(PHONES_V6.into_iter().filter(|_| parts.listeners.len() > 1));
+        let private = u8::from(parts.listeners.len() > 1) * 2;
+        let backends = BACKENDS.map(|backend| (backend, private));
+        let peers: Vec<_> = phones.chain(backends).map(|(peer, id)| (address(peer), id)).collect();
+        let mut world = Self {
+            core: Core::new(Arc::new(Table::new(parts.clone())), 1, 0),
+            parts,
+            outbox: Outbox::new(),
+            buffer: vec![0; MESSAGE_BYTES_MAX],
+            now: Now(1),
+            flows: peers.iter().map(|&(peer, _)| peer).collect(),
+            peers,
+            backends: BACKENDS.iter().map(|backend| address(backend)).collect(),
+            targets: HashSet::new(),
+            stock: Vec::new(),
+            pieces: Vec::new(),
+            verdicts: [0; 4],
+            by_token: 0,
+            by_via: 0,
+        };
+        let first = world.peers[0];
+        for bytes in seeds::requests() {
+            world.stock.push(Input { bytes, source: first.0, listener: first.1 });
+        }
+        world
+    }
+
+    /// A new key seals; the two before it still open, those before them do not.
+    pub(crate) fn turn_keys(&mut self) {
+        let id = self.parts.keys[0].id % 63 + 1;
+        self.parts.keys.insert(0, Key { id, secret: [id; 32] });
+        self.parts.keys.truncate(3);
+        self.core.install(Arc::new(Table::new(self.parts.clone())));
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        self.core.table()
+    }
+
+    /// A message from the stock, mostly from whom it would come, now and then from somebody else.
+    pub(crate) fn choose(&self, random: &mut Random) -> Input {
+        let mut input = random.pick(&self.stock).clone();
+        if random.below(3) == 0 {
+            (input.source, input.listener) = *random.pick(&self.peers);
+        }
+        input
+    }
+
+    /// Handles it twice, checks the promises, and keeps what comes out for later rounds.
+    pub(crate) fn step(&mut self, random: &mut Random, input: &Input) {
+        self.now = Now(self.now.0 + 1 + random.next() % 3_000_000);
+        let (verdict, sent) = self.handle(input);
+        let place = match verdict {
+            Verdict::Absorb => 0,
+            Verdict::Drop(_) => 1,
+            Verdict::Forward => 2,
+            Verdict::Respond => 3,
+        };
+        self.verdicts[place] += 1;
+        let cause = self.outbox.decision().cause;
+        self.by_token += u64::from(cause == Cause::Token);
+        self.by_via += u64::from(cause == Cause::Via);
+        promises::check(self, input, verdict, sent.as_ref());
+        // A second time right away: the same, whatever balance; the transaction is remembered or hashed again.
+        let again = self.handle(input);
+        let is_counting = cause == Cause::Balanced && self.outbox.decision().key.is_none();
+        if !is_counting {
+            assert_eq!(
+                (verdict, sent.clone()),
+                again,
+                "twice, not the same\n{}",
+                promises::show(input)
+            );
+        }
+        if let Some(sent) = sent {
+            self.keep(random, sent);
+        }
+    }
+
+    fn handle(&mut self, input: &Input) -> (Verdict, Option<Sent>) {
+        let received = Received {
+            bytes: &input.bytes,
+            source: input.source,
+            listener: ListenerId(input.listener),
+            truncated: false,
+        };
+        let verdict = self.core.handle(self.now, &received, &mut self.outbox);
+        if !matches!(verdict, Verdict::Forward | Verdict::Respond) {
+            return (verdict, None);
+        }
+        let size = self.outbox.write_to(&input.bytes, &mut self.buffer);
+        let size =
+            size.unwrap_or_else(|| panic!("{verdict:?} does not fit\n{}", promises::show(input)));
+        let transmit = self.outbox.transmit().expect("it goes somewhere");
+        let bytes = self.buffer[..size].to_vec();
+        (verdict, Some(Sent { bytes, to: transmit.destination, listener: transmit.listener.0 }))
+    }
+
+    /// As it reaches the next hop, as a response from there, and as a later request along its Route set.
+    fn keep(&mut self, random: &mut Random, sent: Sent) {
+        self.pieces.extend(promises::own_pieces(&sent.bytes));
+        if self.pieces.len() > STOCK_MAX {
+            let surplus = self.pieces.len() - STOCK_MAX;
+            self.pieces.drain(..surplus);
+        }
+        if sent.bytes.len() > 8_000 {
+            return;
+        }
+        let new = match random.below(3) {
+            0 => {
+                promises::response(&sent.bytes, *random.pick(&["100 Trying", "200 OK", "486 Busy"]))
+            }
+            1 => promises::in_dialog(&sent.bytes),
+            _ => Some(sent.bytes),
+        };
+        let Some(bytes) = new else { return };
+        let input = Input { bytes, source: sent.to, listener: sent.listener };
+        if self.stock.len() < STOCK_MAX {
+            self.stock.push(input);
+        } else {
+            // The first ones stay: they are valid.
+            let place = 32 + random.below(STOCK_MAX - 32);
+            self.stock[place] = input;
+        }
+    }
+
+    /// A test that only sees drops proves nothing.
+    pub(crate) fn must_have_seen_everything(&self) {
+        let [absorbed, dropped, forwarded, responded] = self.verdicts;
+        assert!(dropped > 50 && forwarded > 200 && responded > 100, "{:?}", self.verdicts);
+        assert!(self.by_token > 50 && self.by_via > 50, "{} {}", self.by_token, self.by_via);
+        assert!(absorbed < dropped && self.pieces.len() > 20);
+    }
+}
+
+/// What was sent.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sent {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) to: SocketAddr,
+    pub(crate) listener: u8,
+}
