@@ -250,7 +250,8 @@ impl World {
         }
         let new = match random.below(3) {
             0 => {
-                promises::response(&sent.bytes, *random.pick(&["100 Trying", "200 OK", "486 Busy"]))
+                let status: &&str = random.pick(&["100 Trying", "200 OK", "486 Busy"]);
+                promises::response(&sent.bytes, status)
             }
             1 => promises::in_dialog(&sent.bytes),
             _ => Some(sent.bytes),
