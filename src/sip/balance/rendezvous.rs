@@ -13,7 +13,7 @@
 //! 60,000 keys: the hottest is at most 1.1 times the mean up to about 50 members; beyond, chance shows (1.7 at 1,000,
 //! where 60 keys for each member would make 1.4 of it alone).
 //! Memory: 256 KiB of slots, 16 bytes for each member. Compiling, CPU time at 10 / 100 / 1,000 members: 3 / 26 / 275 ms
-//! with equal weights, 13 / 58 / 367 ms with others. A pick: some 5 ns; one that has to scan 1,000 members: 4 us
+//! with equal weights, 13 / 58 / 367 ms with others. A pick: some 7 ns; one that has to scan 1,000 members: 4 us
 //! (release build, 2 busy cores of a virtual machine; `benches/balance.rs`).
 
 use std::cmp::Ordering;
