@@ -253,7 +253,8 @@ impl Index {
             let end = line_end(bytes, at).ok_or(ParseError::NoEndOfFields)?;
             match field_name(&bytes[at..end]) {
                 Some((Some(name), colon)) => {
-                    let value = trim(bytes, Span::new(at + colon + 1, end));
+                    let start = at + colon + 1;
+                    let value = trim(bytes, Span::new(start, content_end(bytes, start, end - 1)));
                     self.push(Field { name, line: Span::new(at, end), value })?;
                 }
                 Some((None, _)) => {}
