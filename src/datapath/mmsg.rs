@@ -105,7 +105,10 @@ impl Mmsg {
             for place in 0..count {
                 let header = &self.headers[place];
                 let size = usize::try_from(header.msg_len).map_or(0, |n| n.min(MESSAGE_BYTES_MAX));
-                let Some(source) = addr::read(&self.names[place].bytes) else { continue };
+                let Some(source) = addr::read(&self.names[place].bytes) else {
+                    self.counts.receive_errors += 1;
+                    continue;
+                };
                 let received = Received {
                     bytes: self.region.part(place * STRIDE_BYTES, size),
                     source,

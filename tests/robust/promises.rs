@@ -49,6 +49,8 @@ pub(crate) fn check(world: &mut World, input: &Input, verdict: Verdict, sent: Op
             } else {
                 assert!(is_known(&sent.to), "an open relay: {}", shown());
             }
+            let is_ours = world.table().is_own_address(sent.to.ip(), sent.to.port().into());
+            assert!(!is_ours, "to ourselves: {}", shown());
             equals_its_edits(world, input, sent, &shown);
             seal(world, input);
         }

@@ -19,10 +19,16 @@ use super::promises;
 use super::random::Random;
 use super::seeds;
 
-const PHONES: [(&str, u8); 3] =
-    [("203.0.113.7:40001", 0), ("203.0.113.8:5060", 0), ("203.0.113.9:0", 0)];
+/// The last two: no port to answer to, and our own address.
+const PHONES: [(&str, u8); 4] = [
+    ("203.0.113.7:40001", 0),
+    ("203.0.113.8:5060", 0),
+    ("203.0.113.9:0", 0),
+    ("192.0.2.1:5060", 0),
+];
 const PHONES_V6: [(&str, u8); 1] = [("[2001:db8::77]:6000", 1)];
 const BACKENDS: [&str; 3] = ["10.0.0.1:5060", "10.0.0.2:5060", "10.0.0.3:5060"];
+const STATUSES: [&str; 3] = ["100 Trying", "200 OK", "486 Busy"];
 const STOCK_MAX: usize = 300;
 
 /// A datagram in the making.
@@ -249,10 +255,7 @@ impl World {
             return;
         }
         let new = match random.below(3) {
-            0 => {
-                let status: &&str = random.pick(&["100 Trying", "200 OK", "486 Busy"]);
-                promises::response(&sent.bytes, status)
-            }
+            0 => promises::response(&sent.bytes, STATUSES[random.below(STATUSES.len())]),
             1 => promises::in_dialog(&sent.bytes),
             _ => Some(sent.bytes),
         };

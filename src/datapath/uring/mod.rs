@@ -121,6 +121,8 @@ impl Uring {
                     truncated: parts.is_payload_truncated(),
                 };
                 on(&received, &mut self.queue);
+            } else {
+                self.counts.receive_errors += 1;
             }
             self.buffers.recycle(arrival.buffer);
         }
@@ -177,7 +179,14 @@ impl Uring {
                 .user_data(ABOUT_SEND | u64::from(slot));
             // SAFETY: the header and all that it points to stay in place and unchanged until the completion
             // releases the slot; `drop` ends every request before the queue goes.
-            unsafe { push(&mut self.ring, &entry)? };
+            match unsafe { push(&mut self.ring, &entry) } {
+                // The kernel takes no more now (no memory, say): the loss of a datagram, not the end of a shard.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.counts.send_failed += 1;
+                    self.queue.release(slot);
+                }
+                pushed => pushed?,
+            }
         }
         self.queue.clear_queued();
         match self.ring.submit() {
@@ -262,7 +271,10 @@ unsafe fn push(ring: &mut IoUring, entry: &squeue::Entry) -> io::Result<()> {
     if unsafe { ring.submission().push(entry) }.is_ok() {
         return Ok(());
     }
-    ring.submit()?;
+    match ring.submit() {
+        Err(error) if !is_passing(&error) => return Err(error),
+        _ => {}
+    }
     // SAFETY: the caller's promise.
     unsafe { ring.submission().push(entry) }.map_err(|_| io::ErrorKind::WouldBlock.into())
 }

@@ -607,3 +607,13 @@ fn token_of_a_dialog_starts_nothing_new_from_outside() {
     let call = bye.replace("BYE", "INVITE").replace(";tag=b1", "");
     assert_eq!(world.refused(&call), "SIP/2.0 403 Bad Flow Token");
 }
+
+#[test]
+fn token_of_a_source_that_claimed_to_be_us_is_a_loop() {
+    let mut world = World::new(parts("rendezvous"));
+    let sent = world.send(&request("REGISTER", "sip:example.com", ""), "192.0.2.1:5060", 0);
+    let route = format!("Route: {}\r\n", values(&sent.text, "Path")[0]);
+    let call = request("INVITE", "sip:alice@10.9.9.9:5062", &route);
+    let answer = world.send(&call, "10.0.0.2:5060", 0);
+    assert_eq!(answer.text.lines().next(), Some("SIP/2.0 482 Loop Detected"));
+}

@@ -56,7 +56,12 @@ pub fn way(
 ) -> Way {
     let bytes = message.bytes;
     if let Some(along) = routes.along {
-        return Way::Known(along_token(table, along));
+        let hop = along_token(table, along);
+        // A source that claimed to be us was sealed, or a listener took the address of a peer.
+        if table.is_own_address(hop.destination.ip(), u32::from(hop.destination.port())) {
+            return Way::Refuse(Refusal::new(482, phrase(482)), None);
+        }
+        return Way::Known(hop);
     }
     let is_own = is_own(table, &routes.uri, bytes);
     if is_own && head.method == Method::Options && !routes.uri.has_user && routes.next.is_none() {

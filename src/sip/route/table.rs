@@ -131,7 +131,7 @@ impl std::fmt::Debug for Key {
 /// Bounds that the core keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Larger requests are answered with 513, larger responses dropped. Bytes.
+    /// Larger requests are answered with 513; responses pass, because their transaction is under way. Bytes.
     pub message_bytes_max: usize,
     /// Entries of the recent-transaction table of each shard; a power of two.
     pub transactions_max: usize,
