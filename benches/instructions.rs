@@ -19,13 +19,16 @@ fn main() {
         }
         return;
     };
-    let (_name, bytes, source) = messages::typical().swap_remove(kind);
+    let (_name, mut bytes, source) = messages::typical().swap_remove(kind);
     let mut core = Core::new(Arc::new(messages::table()), 1, 0);
     let mut outbox = Outbox::new();
     let mut out = vec![0; 65_536];
     let source = source.parse().expect("an address");
-    let received = Received { bytes: &bytes, source, listener: ListenerId(0), truncated: false };
-    for _ in 0..count {
+    let variation = messages::Variation::new(&bytes);
+    for number in 0..count {
+        variation.apply(&mut bytes, number);
+        let received =
+            Received { bytes: &bytes, source, listener: ListenerId(0), truncated: false };
         let verdict = core.handle(Now(1_000_000), std::hint::black_box(&received), &mut outbox);
         let _ = std::hint::black_box((verdict, outbox.write_to(&bytes, &mut out)));
     }

@@ -238,7 +238,9 @@ impl<'a> Turn<'a> {
         let Some(pool) = self.table.pools.get(usize::from(pool_index)) else {
             return self.refuse(Refusal::new(404, phrase(404)));
         };
-        if let Some((key, id, destination)) = self.recent(&pass.fields)
+        let newest = self.table.ring.newest();
+        let newest_id = pass.fields.hash(newest);
+        if let Some((key, id, destination)) = self.recent(&pass.fields, newest_id)
             && let Ok(backend) = self.recent_backend(pool_index, destination)
         {
             let hop = Hop { destination, local: None, backend, cause: Cause::Transaction };
@@ -261,15 +263,13 @@ impl<'a> Turn<'a> {
         let Some((backend, destination)) = self.pick(pool_index, pool, number) else {
             return self.unavailable();
         };
-        let key = self.table.ring.newest();
-        let id = pass.fields.hash(key);
         let seconds =
             if pass.head.method == Method::Invite { INVITE_SECONDS } else { REQUEST_SECONDS };
         if !matches!(pass.head.method, Method::Ack | Method::Cancel) {
-            self.transactions.remember(id, destination, self.now, seconds);
+            self.transactions.remember(newest_id, destination, self.now, seconds);
         }
         let hop = Hop { destination, local: None, backend: Some(backend), cause: Cause::Balanced };
-        self.forward(pass, hop, key, id)
+        self.forward(pass, hop, newest, newest_id)
     }
 
     fn pick(
@@ -284,10 +284,15 @@ impl<'a> Turn<'a> {
         Some((BackendRef { pool: pool_index, backend }, address))
     }
 
-    /// A transaction that is under way, and the key that its branch was made with.
-    fn recent(&self, fields: &TransactionFields<'_>) -> Option<(&'a SealKey, u64, SocketAddr)> {
-        self.table.ring.iter().find_map(|key| {
-            let id = fields.hash(key);
+    /// A transaction that is under way, and the key that its branch was made with. `newest_id` is its hash under the
+    /// newest key; those under older keys are only computed while the ring has some.
+    fn recent(
+        &self,
+        fields: &TransactionFields<'_>,
+        newest_id: u64,
+    ) -> Option<(&'a SealKey, u64, SocketAddr)> {
+        self.table.ring.iter().enumerate().find_map(|(place, key)| {
+            let id = if place == 0 { newest_id } else { fields.hash(key) };
             Some((key, id, self.transactions.backend(id, self.now)?))
         })
     }

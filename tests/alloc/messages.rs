@@ -83,6 +83,35 @@ pub(crate) fn typical() -> Vec<(&'static str, Vec<u8>, String)> {
     ]
 }
 
+/// Makes each message a transaction of its own, as on a real edge: writes a number into its branch and Call-ID. Without
+/// it, all but the first are retransmissions. Responses stay as they are: they are sealed.
+pub(crate) struct Variation {
+    places: Vec<usize>,
+}
+
+/// Digits of the number.
+const DIGITS: usize = 6;
+
+impl Variation {
+    /// For one of [`typical`].
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        let text = std::str::from_utf8(bytes).expect("ASCII");
+        let behind = |what: &str| text.find(what).map(|at| at + what.len());
+        let places = [behind(";branch=z9hG4bK"), behind("Call-ID: ")].into_iter().flatten();
+        let is_request = !text.starts_with("SIP/2.0");
+        Self { places: places.filter(|_| is_request).collect() }
+    }
+
+    /// Writes `number`.
+    pub(crate) fn apply(&self, bytes: &mut [u8], number: usize) {
+        for &place in &self.places {
+            for (digit, byte) in bytes[place..][..DIGITS].iter_mut().enumerate() {
+                *byte = b'a' + u8::try_from(number >> (4 * digit) & 15).expect("four bits");
+            }
+        }
+    }
+}
+
 /// What comes out of the core, and where it goes.
 fn forwarded(bytes: &[u8], source: &str) -> (Vec<u8>, String) {
     let mut core = Core::new(Arc::new(table()), 1, 0);
@@ -127,7 +156,7 @@ fn invite() -> Vec<u8> {
 }
 
 fn register() -> Vec<u8> {
-    b"REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.1.20:5062;branch=z9hG4bKreg1;rport\r\n\
+    b"REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.1.20:5062;branch=z9hG4bK776asdreg1;rport\r\n\
       Max-Forwards: 70\r\nFrom: <sip:alice@example.com>;tag=49583\r\nTo: <sip:alice@example.com>\r\n\
       Call-ID: 1j9FpLxk3uxtm8tn@192.168.1.20\r\nCSeq: 2 REGISTER\r\n\
       Contact: <sip:alice@192.168.1.20:5062>;expires=3600\r\n\
@@ -138,8 +167,8 @@ fn register() -> Vec<u8> {
 }
 
 fn options() -> Vec<u8> {
-    b"OPTIONS sip:192.0.2.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.1.20:5062;branch=z9hG4bKopt1;rport\r\n\
+    b"OPTIONS sip:192.0.2.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.1.20:5062;branch=z9hG4bK776asdopt1;rport\r\n\
       Max-Forwards: 70\r\nFrom: <sip:alice@example.com>;tag=49583\r\nTo: <sip:192.0.2.1>\r\n\
-      Call-ID: opt@192.168.1.20\r\nCSeq: 2 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+      Call-ID: a84b4c76opt@192.168.1.20\r\nCSeq: 2 OPTIONS\r\nContent-Length: 0\r\n\r\n"
         .to_vec()
 }

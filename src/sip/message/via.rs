@@ -82,19 +82,21 @@ impl Via {
     fn parameter(&mut self, bytes: &[u8], cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
         let parameter = cursor.parameter()?;
         let whole = Span { start: parameter.name.start, end: parameter.end };
-        match parameter.name.of(bytes) {
-            name if name.eq_ignore_ascii_case(b"branch") => self.branch = parameter.value,
-            name if name.eq_ignore_ascii_case(b"rport") => {
+        let name = parameter.name.of(bytes);
+        // Four lengths are enough to pass over most of what phones add.
+        match name.len() {
+            6 if name.eq_ignore_ascii_case(b"branch") => self.branch = parameter.value,
+            5 if name.eq_ignore_ascii_case(b"rport") => {
                 self.rport_parameter = Some(whole);
                 let value = parameter.value.of(bytes);
                 self.rport = (!value.is_empty() && value.iter().all(u8::is_ascii_digit))
                     .then(|| super::lex::saturating_number(value));
             }
-            name if name.eq_ignore_ascii_case(b"received") => {
+            8 if name.eq_ignore_ascii_case(b"received") => {
                 self.received_parameter = Some(whole);
                 self.received = parameter.value;
             }
-            name if name == EDGE_PARAMETER => self.edge = parameter.value,
+            1 if name == EDGE_PARAMETER => self.edge = parameter.value,
             _ => {}
         }
         Ok(())

@@ -14,8 +14,6 @@
 use std::hash::Hasher;
 use std::net::{IpAddr, SocketAddr};
 
-use arrayvec::ArrayVec;
-
 use super::{DIGITS, KeyRing, SealKey, digit, digit_value};
 use crate::sip::ListenerId;
 use crate::sip::message::{FieldName, Message, Span, Via};
@@ -84,12 +82,17 @@ impl<'a> TransactionFields<'a> {
 /// cost more than the hash: they are gathered here first.
 struct Parts<H> {
     hasher: H,
-    gathered: ArrayVec<u8, 256>,
+    gathered: [u8; GATHERED_BYTES],
+    /// How much of `gathered` is filled.
+    filled: usize,
 }
+
+/// A typical transaction has 120 bytes of parts.
+const GATHERED_BYTES: usize = 256;
 
 impl<H: Hasher> Parts<H> {
     fn new(hasher: H) -> Self {
-        Self { hasher, gathered: ArrayVec::new() }
+        Self { hasher, gathered: [0; GATHERED_BYTES], filled: 0 }
     }
 
     fn put(&mut self, part: &[u8]) {
@@ -97,19 +100,26 @@ impl<H: Hasher> Parts<H> {
         self.write(part);
     }
 
+    #[inline]
     fn write(&mut self, bytes: &[u8]) {
-        if self.gathered.try_extend_from_slice(bytes).is_ok() {
-            return;
-        }
-        self.hasher.write(&self.gathered);
-        self.gathered.clear();
-        if self.gathered.try_extend_from_slice(bytes).is_err() {
-            self.hasher.write(bytes);
+        let end = self.filled + bytes.len();
+        if let Some(room) = self.gathered.get_mut(self.filled..end) {
+            room.copy_from_slice(bytes);
+            self.filled = end;
+        } else {
+            self.write_through(bytes);
         }
     }
 
+    #[cold]
+    fn write_through(&mut self, bytes: &[u8]) {
+        self.hasher.write(&self.gathered[..self.filled]);
+        self.filled = 0;
+        self.hasher.write(bytes);
+    }
+
     fn finish(mut self) -> u64 {
-        self.hasher.write(&self.gathered);
+        self.hasher.write(&self.gathered[..self.filled]);
         self.hasher.finish()
     }
 }
