@@ -75,7 +75,7 @@ impl RouteSet {
         let bytes = message.bytes;
         let mut crossing = Crossing { source, is_from_backend, along: None, half: None };
         let mut last = None;
-        let has_own_uri = is_own(table, &uri, bytes) && FlowToken::is_token(uri.user.of(bytes));
+        let has_own_uri = FlowToken::is_token(uri.user.of(bytes)) && is_own(table, &uri, bytes);
         if has_own_uri {
             crossing.pass(table, &uri, bytes)?;
         }

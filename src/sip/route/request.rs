@@ -63,12 +63,13 @@ pub fn way(
         }
         return Way::Known(hop);
     }
-    let is_own = is_own(table, &routes.uri, bytes);
-    if is_own && head.method == Method::Options && !routes.uri.has_user && routes.next.is_none() {
+    let is_own = || is_own(table, &routes.uri, bytes);
+    let asks_us = head.method == Method::Options && !routes.uri.has_user && routes.next.is_none();
+    if asks_us && is_own() {
         return Way::Refuse(Refusal::new(200, phrase(200)), None);
     }
     if origin.is_some() {
-        return from_backend(table, bytes, routes, is_own);
+        return from_backend(table, bytes, routes, is_own());
     }
     let by_rule = by_rule(table, bytes, head, routes, listener);
     if matches!(by_rule, Way::Drop(_) | Way::Refuse(_, Some(_))) {
