@@ -15,11 +15,11 @@ use super::route::dialog::{RouteError, RouteSet};
 use super::route::key::Keyed;
 use super::route::request::{self, Hop, Way};
 use super::route::response;
-use super::route::table::{Pool, Table};
+use super::route::table::{Backend, Pool, Table};
 use super::steer::MARK;
 use super::token::SealKey;
 use super::token::via::{EdgeParameter, TransactionFields, is_marked, loop_value};
-use super::transaction::{INVITE_SECONDS, REQUEST_SECONDS, Transactions};
+use super::transaction::{AddressNumber, INVITE_SECONDS, REQUEST_SECONDS, Transactions};
 use super::{BackendRef, Cause, DropReason, Now, Received, Verdict};
 
 mod forward;
@@ -35,6 +35,8 @@ pub struct Core {
     transactions: Transactions,
     /// By pool.
     rotations: Vec<Rotation>,
+    /// By pool and backend: what the transaction table calls their addresses.
+    numbers: Vec<Vec<AddressNumber>>,
     seed: u64,
 }
 
@@ -53,6 +55,7 @@ impl Core {
             shard,
             index: Index::default(),
             rotations: Vec::new(),
+            numbers: Vec::new(),
             seed,
         };
         core.install(table);
@@ -63,6 +66,11 @@ impl Core {
     pub fn install(&mut self, table: Arc<Table>) {
         let rotation = |pool: u64| Rotation::new(self.seed ^ u64::from(self.shard) << 32 ^ pool);
         self.rotations = (0..).zip(&table.pools).map(|(pool, _)| rotation(pool)).collect();
+        let addresses = table.pools.iter().flat_map(|pool| &pool.backends).map(|b| b.address);
+        self.transactions.learn(addresses);
+        let number = |backend: &Backend| self.transactions.number(backend.address);
+        let numbers = |pool: &Pool| pool.backends.iter().filter_map(number).collect();
+        self.numbers = table.pools.iter().map(numbers).collect();
         self.table = table;
     }
 
@@ -107,6 +115,7 @@ impl Core {
             shard: self.shard,
             transactions: &mut self.transactions,
             rotations: &mut self.rotations,
+            numbers: &self.numbers,
             now,
             received,
             message,
@@ -133,6 +142,7 @@ struct Turn<'a> {
     shard: u8,
     transactions: &'a mut Transactions,
     rotations: &'a mut [Rotation],
+    numbers: &'a [Vec<AddressNumber>],
     now: Now,
     received: &'a Received<'a>,
     message: Message<'a>,
@@ -263,11 +273,7 @@ impl<'a> Turn<'a> {
         let Some((backend, destination)) = self.pick(pool_index, pool, number) else {
             return self.unavailable();
         };
-        let seconds =
-            if pass.head.method == Method::Invite { INVITE_SECONDS } else { REQUEST_SECONDS };
-        if !matches!(pass.head.method, Method::Ack | Method::Cancel) {
-            self.transactions.remember(newest_id, destination, self.now, seconds);
-        }
+        self.remember(pass.head.method, newest_id, backend);
         let hop = Hop { destination, local: None, backend: Some(backend), cause: Cause::Balanced };
         self.forward(pass, hop, newest, newest_id)
     }
@@ -282,6 +288,19 @@ impl<'a> Turn<'a> {
         let backend = pool.balance.pick(number, &pool.usable, rotation)?;
         let address = pool.backends.get(usize::from(backend))?.address;
         Some((BackendRef { pool: pool_index, backend }, address))
+    }
+
+    /// ACK and CANCEL start nothing.
+    fn remember(&mut self, method: Method, transaction: u64, backend: BackendRef) {
+        let seconds = match method {
+            Method::Ack | Method::Cancel => return,
+            Method::Invite => INVITE_SECONDS,
+            _ => REQUEST_SECONDS,
+        };
+        let pool = self.numbers.get(usize::from(backend.pool));
+        if let Some(&number) = pool.and_then(|pool| pool.get(usize::from(backend.backend))) {
+            self.transactions.remember(transaction, number, self.now, seconds);
+        }
     }
 
     /// A transaction that is under way, and the key that its branch was made with. `newest_id` is its hash under the

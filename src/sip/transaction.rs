@@ -2,8 +2,9 @@
 //!
 //! Owns: a bounded table, transaction to backend address. It keeps a retransmission, a CANCEL and the ACK of a non-2xx
 //! on the backend of their request while the pool is edited, and gives round-robin pools a memory at all. It is soft:
-//! lost without harm for hashed pools. Times are [`Now`]; sizes are entries.
+//! lost without harm for hashed pools. Times are [`Now`], kept as whole seconds; sizes are entries.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::Now;
@@ -13,21 +14,41 @@ const WAYS: usize = 4;
 
 /// How long an INVITE is remembered: ringing may take three minutes (RFC 3261 16.6 step 11, timer C), then the
 /// final response and its ACK.
-pub const INVITE_SECONDS: u64 = 220;
+pub const INVITE_SECONDS: u32 = 220;
 /// How long any other request is remembered: 64 * T1 of retransmissions (RFC 3261 17.1.2.2) and a little.
-pub const REQUEST_SECONDS: u64 = 40;
+pub const REQUEST_SECONDS: u32 = 40;
 
+/// Most backend addresses that are known by number. Far beyond any edit history: at this bound everything is forgotten.
+const ADDRESSES_MAX: usize = 1 << 18;
+
+/// A backend's address by its number: what fits into an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressNumber(u32);
+
+/// 16 bytes, so that the ways of a place are one cache line: a look-up costs one miss, not four.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     id: u64,
-    expires: Now,
-    backend: SocketAddr,
+    /// Seconds of the caller's clock plus one; 0 is never used.
+    expires: u32,
+    backend: AddressNumber,
 }
+
+const UNUSED: Entry = Entry { id: 0, expires: 0, backend: AddressNumber(0) };
+
+/// The entries of one place.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Place([Entry; WAYS]);
+
+const _: () = assert!(size_of::<Place>() == 64);
 
 /// Recent transactions of one shard.
 #[derive(Debug)]
 pub struct Transactions {
-    entries: Vec<Option<Entry>>,
+    places: Vec<Place>,
+    addresses: Vec<SocketAddr>,
+    numbers: BTreeMap<SocketAddr, AddressNumber>,
     /// Live entries that gave way to others.
     evicted: u64,
 }
@@ -37,13 +58,18 @@ impl Transactions {
     #[must_use]
     pub fn new(entries_max: usize) -> Self {
         let size = entries_max.max(WAYS).next_power_of_two();
-        Self { entries: vec![None; size], evicted: 0 }
+        Self {
+            places: vec![Place([UNUSED; WAYS]); size / WAYS],
+            addresses: Vec::new(),
+            numbers: BTreeMap::new(),
+            evicted: 0,
+        }
     }
 
     /// How many entries there is room for.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.entries.len()
+        self.places.len() * WAYS
     }
 
     /// How many live entries gave way to others since the start.
@@ -55,7 +81,8 @@ impl Transactions {
     /// How many entries are alive. Reads the whole table: not for the hot path.
     #[must_use]
     pub fn len(&self, now: Now) -> usize {
-        self.entries.iter().flatten().filter(|entry| entry.expires > now).count()
+        let entries = self.places.iter().flat_map(|place| &place.0);
+        entries.filter(|entry| entry.expires > seconds(now)).count()
     }
 
     /// Nothing is remembered.
@@ -64,75 +91,131 @@ impl Transactions {
         self.len(now) == 0
     }
 
+    /// Makes sure that all of these have a number; the numbers of others stay. Allocates: when a table is installed.
+    pub fn learn(&mut self, addresses: impl Iterator<Item = SocketAddr> + Clone) {
+        if self.addresses.len() + addresses.clone().count() > ADDRESSES_MAX {
+            self.places.fill(Place([UNUSED; WAYS]));
+            self.addresses.clear();
+            self.numbers.clear();
+        }
+        for address in addresses {
+            self.numbers.entry(address).or_insert_with(|| {
+                self.addresses.push(address);
+                AddressNumber(
+                    u32::try_from(self.addresses.len() - 1).expect("at most ADDRESSES_MAX"),
+                )
+            });
+        }
+    }
+
+    /// The number of an address that was learnt.
+    #[must_use]
+    pub fn number(&self, address: SocketAddr) -> Option<AddressNumber> {
+        self.numbers.get(&address).copied()
+    }
+
     /// The backend that this transaction went to.
     #[must_use]
     pub fn backend(&self, id: u64, now: Now) -> Option<SocketAddr> {
-        let ways = &self.entries[self.place(id)..][..WAYS];
-        let is_it = |entry: &&Entry| entry.id == id && entry.expires > now;
-        ways.iter().flatten().find(is_it).map(|entry| entry.backend)
+        let ways = &self.places[self.place(id)].0;
+        let is_it = |entry: &&Entry| entry.id == id && entry.expires > seconds(now);
+        let number = ways.iter().find(is_it)?.backend.0;
+        self.addresses.get(usize::try_from(number).ok()?).copied()
     }
 
-    /// Remembers, or prolongs, for `seconds`.
-    pub fn remember(&mut self, id: u64, backend: SocketAddr, now: Now, seconds: u64) {
+    /// Remembers, or prolongs, for `for_seconds`.
+    pub fn remember(&mut self, id: u64, backend: AddressNumber, now: Now, for_seconds: u32) {
         let place = self.place(id);
-        let ways = &mut self.entries[place..][..WAYS];
+        let now = seconds(now);
         // Its own old entry first, then an empty or dead one, then the one that dies first.
-        let worth = |entry: &Option<Entry>| match entry {
-            Some(entry) if entry.id == id => Now(0),
-            Some(entry) if entry.expires > now => entry.expires,
-            _ => Now(1),
+        let worth = |entry: &Entry| match entry {
+            entry if entry.expires <= now => 1,
+            entry if entry.id == id => 0,
+            entry => entry.expires,
         };
-        let Some(way) = ways.iter_mut().min_by_key(|entry| worth(entry)) else { return };
-        let gives_way = way.is_some_and(|old| old.id != id && old.expires > now);
-        *way = Some(Entry { id, expires: now.plus_seconds(seconds), backend });
-        self.evicted += u64::from(gives_way);
+        let Some(way) = self.places[place].0.iter_mut().min_by_key(|entry| worth(entry)) else {
+            return;
+        };
+        self.evicted += u64::from(way.id != id && way.expires > now);
+        *way = Entry { id, expires: now.saturating_add(for_seconds), backend };
     }
 
     /// Ids are hashes, so their low bits are as good as any.
     fn place(&self, id: u64) -> usize {
-        let sets = self.entries.len() / WAYS;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the remainder is below `sets`, a usize"
-        )]
-        let set = (id % sets as u64) as usize;
-        set * WAYS
+        #[expect(clippy::cast_possible_truncation, reason = "the remainder is below a usize")]
+        let place = (id % self.places.len() as u64) as usize;
+        place
     }
+}
+
+/// Whole seconds, from 1 on; 136 years fit.
+fn seconds(now: Now) -> u32 {
+    u32::try_from(now.0 / 1_000_000).unwrap_or(u32::MAX - 1).saturating_add(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn backend(n: u16) -> SocketAddr {
-        SocketAddr::from(([10, 0, 0, 1], n))
+    fn backend(port: u16) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, 1], port))
+    }
+
+    fn at(second: u64) -> Now {
+        Now(second * 1_000_000)
+    }
+
+    struct Known(Transactions);
+
+    impl Known {
+        fn new(entries_max: usize) -> Self {
+            let mut table = Transactions::new(entries_max);
+            table.learn((0..10).map(backend));
+            Self(table)
+        }
+
+        fn remember(&mut self, id: u64, port: u16, second: u64) {
+            let number = self.0.number(backend(port)).expect("it was learnt");
+            self.0.remember(id, number, at(second), 40);
+        }
     }
 
     #[test]
     fn remembers_until_it_expires() {
-        let mut table = Transactions::new(16);
-        table.remember(7, backend(1), Now(1_000_000), 40);
-        assert_eq!(table.backend(7, Now(40_999_999)), Some(backend(1)));
-        assert_eq!(table.backend(7, Now(41_000_000)), None);
-        assert_eq!(table.backend(8, Now(2_000_000)), None);
-        table.remember(7, backend(2), Now(30_000_000), 40);
-        assert_eq!(table.backend(7, Now(50_000_000)), Some(backend(2)));
-        assert_eq!((table.len(Now(50_000_000)), table.evicted()), (1, 0));
+        let mut table = Known::new(16);
+        table.remember(7, 1, 1);
+        assert_eq!(table.0.backend(7, at(40)), Some(backend(1)));
+        assert_eq!(table.0.backend(7, at(41)), None);
+        assert_eq!(table.0.backend(8, at(2)), None);
+        assert_eq!(table.0.backend(0, at(0)), None, "an unused entry is nobody's");
+        table.remember(7, 2, 30);
+        assert_eq!(table.0.backend(7, at(50)), Some(backend(2)));
+        assert_eq!((table.0.len(at(50)), table.0.evicted()), (1, 0));
     }
 
     #[test]
     fn the_bound_holds_and_the_oldest_gives_way() {
-        let mut table = Transactions::new(4);
+        let mut table = Known::new(4);
         for n in 0..5_u16 {
-            table.remember(u64::from(n), backend(n), Now(u64::from(n)), 40);
+            table.remember(u64::from(n), n, u64::from(n));
         }
-        assert_eq!(table.capacity(), 4);
-        assert_eq!(table.backend(0, Now(5)), None, "the oldest gave way");
+        assert_eq!(table.0.capacity(), 4);
+        assert_eq!(table.0.backend(0, at(5)), None, "the oldest gave way");
         for n in 1..5_u16 {
-            assert_eq!(table.backend(u64::from(n), Now(5)), Some(backend(n)));
+            assert_eq!(table.0.backend(u64::from(n), at(5)), Some(backend(n)));
         }
-        assert_eq!(table.evicted(), 1);
-        table.remember(99, backend(9), Now(100_000_000), 40);
-        assert_eq!(table.evicted(), 1, "a dead entry is no loss");
+        assert_eq!(table.0.evicted(), 1);
+        table.remember(99, 9, 100);
+        assert_eq!(table.0.evicted(), 1, "a dead entry is no loss");
+    }
+
+    #[test]
+    fn what_is_remembered_outlives_the_edit_of_a_pool() {
+        let mut table = Known::new(16);
+        table.remember(7, 1, 1);
+        table.0.learn([backend(77), backend(3)].into_iter());
+        assert_eq!(table.0.backend(7, at(2)), Some(backend(1)));
+        assert!(table.0.number(backend(77)).is_some());
+        assert_eq!(table.0.number(backend(78)), None);
     }
 }
