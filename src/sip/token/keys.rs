@@ -49,15 +49,10 @@ impl SealKey {
         }
     }
 
-    /// A hasher for branches.
+    /// A hasher for branches and loop values, with the fast rounds: the branch is sealed once more, with the target and
+    /// the full rounds, and whoever guesses a loop value only stops a request of his own.
     #[must_use]
-    pub fn branch_hasher(&self) -> SipHasher24 {
-        SipHasher24::new_with_key(&self.branch)
-    }
-
-    /// A hasher for loop values. Whoever guesses one only stops a request of his own, so the fast rounds do.
-    #[must_use]
-    pub fn loop_hasher(&self) -> SipHasher13 {
+    pub fn branch_hasher(&self) -> SipHasher13 {
         SipHasher13::new_with_key(&self.branch)
     }
 

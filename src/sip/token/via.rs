@@ -236,7 +236,7 @@ pub fn loop_value(
     is_from_backend: bool,
     fields: &TransactionFields<'_>,
 ) -> u64 {
-    let mut parts = Parts::new(key.loop_hasher());
+    let mut parts = Parts::new(key.branch_hasher());
     parts.write(&[u8::from(is_from_backend)]);
     for part in [
         uri.of(message.bytes),
