@@ -44,14 +44,7 @@ impl<'a> Turn<'a> {
             return self.refuse(Refusal::new(503, "No Listener Towards Next Hop"));
         };
         let is_from_backend = pass.origin.is_some();
-        let loops = loop_value(
-            key,
-            &self.message,
-            head.uri.whole,
-            head.to.tag,
-            is_from_backend,
-            &pass.fields,
-        );
+        let loops = loop_value(key, &self.message, head.uri.whole, is_from_backend);
         let reply_to = target(&head.via, self.received.source);
         let edge = EdgeParameter::new(key, transaction, came_in, reply_to, loops);
         match self.has_looped(head, edge.loop_value) {

@@ -225,28 +225,14 @@ pub fn via_tail(branch: &[u8; BRANCH_BYTES], edge: &EdgeParameter) -> [u8; TAIL_
     text
 }
 
-/// RFC 5393 4.2: a hash of all that our routing looks at: Request-URI, Route, the side it came from, and what tells
-/// dialogs and transactions apart.
+/// RFC 5393 4.2: a hash of all that our routing looks at and that changes on a spiral: Request-URI, Route, the side it
+/// came from. It is only compared with the Vias of the same message, so what is the same in all passes of one message
+/// (Call-ID, CSeq, tags) need not be in it.
 #[must_use]
-pub fn loop_value(
-    key: &SealKey,
-    message: &Message<'_>,
-    uri: Span,
-    to_tag: Span,
-    is_from_backend: bool,
-    fields: &TransactionFields<'_>,
-) -> u64 {
+pub fn loop_value(key: &SealKey, message: &Message<'_>, uri: Span, is_from_backend: bool) -> u64 {
     let mut parts = Parts::new(key.branch_hasher());
     parts.write(&[u8::from(is_from_backend)]);
-    for part in [
-        uri.of(message.bytes),
-        to_tag.of(message.bytes),
-        fields.call_id,
-        fields.cseq_number,
-        fields.from_tag,
-    ] {
-        parts.put(part);
-    }
+    parts.put(uri.of(message.bytes));
     for route in message.index.all(FieldName::Route) {
         parts.put(route.value.of(message.bytes));
     }
