@@ -3,7 +3,6 @@
 //! Owns: one shard's state (the table, recent transactions, rotations) and the sequence in which the rooms are asked.
 //! Reads no clock and allocates nothing in [`Core::handle`].
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::admit::{self, Head, Refusal};
@@ -16,13 +15,14 @@ use super::route::key::Keyed;
 use super::route::request::{self, Hop, Way};
 use super::route::response;
 use super::route::table::{Backend, Pool, Table};
-use super::steer::MARK;
 use super::token::SealKey;
 use super::token::via::{EdgeParameter, TransactionFields, is_marked, loop_value};
 use super::transaction::{AddressNumber, INVITE_SECONDS, REQUEST_SECONDS, Transactions};
 use super::{BackendRef, Cause, DropReason, Now, Received, Verdict};
 
+mod balanced;
 mod forward;
+mod refuse;
 #[cfg(test)]
 mod tests;
 
@@ -243,93 +243,6 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// To the backend that the transaction went to before, else to the one that the key picks.
-    fn balance(&mut self, pool_index: u16, pass: &Pass<'a>) -> Verdict {
-        let Some(pool) = self.table.pools.get(usize::from(pool_index)) else {
-            return self.refuse(Refusal::new(404, phrase(404)));
-        };
-        let newest = self.table.ring.newest();
-        let newest_id = pass.fields.hash(newest);
-        if let Some((key, id, destination)) = self.recent(&pass.fields, newest_id)
-            && let Ok(backend) = self.recent_backend(pool_index, destination)
-        {
-            let hop = Hop { destination, local: None, backend, cause: Cause::Transaction };
-            return self.forward(pass, hop, key, id);
-        }
-        let keyed = Keyed {
-            message: self.message,
-            method: pass.head.method,
-            uri: pass.routes.uri,
-            from: pass.head.from,
-            to: pass.head.to,
-            source: self.received.source,
-        };
-        let number = keyed.number(pool);
-        self.outbox.decision.key = number;
-        if number.is_none() && matches!(pass.head.method, Method::Cancel | Method::Ack) {
-            // Chance chose for its INVITE, and nobody remembers what.
-            return self.refuse(Refusal::new(481, phrase(481)));
-        }
-        let Some((backend, destination)) = self.pick(pool_index, pool, number) else {
-            return self.unavailable();
-        };
-        self.remember(pass.head.method, newest_id, backend);
-        let hop = Hop { destination, local: None, backend: Some(backend), cause: Cause::Balanced };
-        self.forward(pass, hop, newest, newest_id)
-    }
-
-    fn pick(
-        &mut self,
-        pool_index: u16,
-        pool: &Pool,
-        number: Option<u64>,
-    ) -> Option<(BackendRef, SocketAddr)> {
-        let rotation = self.rotations.get_mut(usize::from(pool_index))?;
-        let backend = pool.balance.pick(number, &pool.usable, rotation)?;
-        let address = pool.backends.get(usize::from(backend))?.address;
-        Some((BackendRef { pool: pool_index, backend }, address))
-    }
-
-    /// ACK and CANCEL start nothing.
-    fn remember(&mut self, method: Method, transaction: u64, backend: BackendRef) {
-        let seconds = match method {
-            Method::Ack | Method::Cancel => return,
-            Method::Invite => INVITE_SECONDS,
-            _ => REQUEST_SECONDS,
-        };
-        let pool = self.numbers.get(usize::from(backend.pool));
-        if let Some(&number) = pool.and_then(|pool| pool.get(usize::from(backend.backend))) {
-            self.transactions.remember(transaction, number, self.now, seconds);
-        }
-    }
-
-    /// A transaction that is under way, and the key that its branch was made with. `newest_id` is its hash under the
-    /// newest key; those under older keys are only computed while the ring has some.
-    fn recent(
-        &self,
-        fields: &TransactionFields<'_>,
-        newest_id: u64,
-    ) -> Option<(&'a SealKey, u64, SocketAddr)> {
-        self.table.ring.iter().enumerate().find_map(|(place, key)| {
-            let id = if place == 0 { newest_id } else { fields.hash(key) };
-            Some((key, id, self.transactions.backend(id, self.now)?))
-        })
-    }
-
-    /// The remembered backend as a member of this pool, `None` when it left all pools. An error when it is one of
-    /// other pools only: whoever repeats the identifiers of a transaction must not get past the rules with them.
-    fn recent_backend(
-        &self,
-        pool: u16,
-        destination: SocketAddr,
-    ) -> Result<Option<BackendRef>, OtherPool> {
-        let mut found = self.table.backends_reached_at(destination).peekable();
-        if found.peek().is_none() {
-            return Ok(None);
-        }
-        found.find(|backend| backend.pool == pool).map(Some).ok_or(OtherPool)
-    }
-
     fn acknowledges_us(&self, head: &Head<'_>, fields: &TransactionFields<'_>) -> bool {
         let tag = head.to.tag.of(self.message.bytes);
         is_own_tag(tag, &self.table.ring, |key| fields.hash(key))
@@ -351,91 +264,6 @@ impl<'a> Turn<'a> {
         Ok(false)
     }
 
-    /// A token that is bad, foreign or expired: never a guess.
-    fn bad_token(&mut self, head: &Head<'_>) -> Verdict {
-        match head.method {
-            Method::Ack => Verdict::Drop(DropReason::AckTokenBad),
-            _ if head.to.tag.is_empty() => self.refuse(Refusal::new(403, "Bad Flow Token")),
-            _ => self.refuse(Refusal::new(481, "Dialog Does Not Exist")),
-        }
-    }
-
-    fn unavailable(&mut self) -> Verdict {
-        let answer = Answer {
-            refusal: Refusal::new(503, phrase(503)),
-            retry_after_seconds: Some(self.table.limits.retry_after_seconds),
-            lists_unsupported: false,
-        };
-        self.answer(&answer)
-    }
-
-    fn broken_request(&mut self, error: ParseError) -> Verdict {
-        if self.received.truncated {
-            return self.refuse(Refusal::new(513, "Message Too Large"));
-        }
-        self.refuse(match error {
-            // RFC 3261 8.2.6.2: an answer carries every Via, and here they were not all read.
-            ParseError::TooManyFields => return Verdict::Drop(DropReason::RequestUnanswerable),
-            ParseError::NoEndOfFields => Refusal::new(400, "Header Does Not End"),
-            ParseError::BadField(_) => Refusal::new(400, "Bad Header Field"),
-            _ => Refusal::new(400, "Bad Request Line"),
-        })
-    }
-
-    fn refuse(&mut self, refusal: Refusal) -> Verdict {
-        self.answer(&Answer::from(refusal))
-    }
-
-    fn answer(&mut self, answer: &Answer) -> Verdict {
-        self.outbox.decision.cause = Cause::Own;
-        self.outbox.edits.clear();
-        if self.is_ack() {
-            return Verdict::Drop(DropReason::AckUnroutable);
-        }
-        let Some(Ok(via)) = self.message.vias().next() else {
-            let reason = if self.received.truncated {
-                DropReason::ReceiveTruncated
-            } else {
-                DropReason::RequestUnanswerable
-            };
-            return Verdict::Drop(reason);
-        };
-        let key = self.table.ring.newest();
-        let source = self.received.source;
-        let transaction = self.own_transaction(&via, key);
-        answer.write(&mut self.outbox.answer, &self.message, &via, source, (key, transaction));
-        self.outbox.is_answer = true;
-        self.outbox.decision.status = answer.refusal.status;
-        let destination = target(&via, source);
-        self.outbox.transmit = Some(Transmit { destination, listener: self.received.listener });
-        if destination.port() == 0 {
-            return Verdict::Drop(DropReason::ReplyUnroutable);
-        }
-        if self.outbox.answer.len() > forward::DATAGRAM_BYTES_MAX {
-            return Verdict::Drop(DropReason::Oversized);
-        }
-        Verdict::Respond
-    }
-
-    /// What our To tag is computed from: the same as for the ACK that follows, as far as the request can be read.
-    fn own_transaction(&self, via: &Via, key: &SealKey) -> u64 {
-        let from = self.message.name_addr(FieldName::From).map(|from| from.tag);
-        let cseq = self.message.cseq().map(|cseq| cseq.number);
-        let fields = TransactionFields::new(
-            &self.message,
-            via,
-            cseq.unwrap_or_default(),
-            from.unwrap_or_default(),
-        );
-        fields.hash(key)
-    }
-
-    /// By the request line or, where that is broken, by CSeq.
-    fn is_ack(&self) -> bool {
-        self.outbox.decision.method == Method::Ack
-            || self.message.value(FieldName::CSeq).ends_with(b"ACK")
-    }
-
     fn send(&mut self, transmit: Transmit) -> Verdict {
         self.outbox.transmit = Some(transmit);
         match self.outbox.edits.size(self.received.bytes.len()) {
@@ -444,9 +272,6 @@ impl<'a> Turn<'a> {
         }
     }
 }
-
-/// A remembered backend belongs to other pools only.
-struct OtherPool;
 
 /// A request that is let in, and what is known of it.
 struct Pass<'a> {

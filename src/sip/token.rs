@@ -129,6 +129,9 @@ impl FlowToken {
             URL_SAFE_NO_PAD.decode_slice(encoded, &mut sealed).map_err(|_| TokenError::Shape)?;
         let (tag, plain) =
             sealed[..size].split_at_mut_checked(TAG_BYTES).ok_or(TokenError::Shape)?;
+        if plain.len() > PLAIN_BYTES_MAX {
+            return Err(TokenError::Shape);
+        }
         let tag = <[u8; TAG_BYTES]>::try_from(&*tag).map_err(|_| TokenError::Shape)?;
         key.apply_keystream(&tag, plain);
         if !bool::from(key.tag(plain).ct_eq(&tag)) {

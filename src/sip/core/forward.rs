@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use arrayvec::ArrayVec;
 
 use super::{
-    EdgeParameter, FieldName, Hop, MARK, Method, Pass, Refusal, SealKey, Transmit, Turn, Verdict,
+    EdgeParameter, FieldName, Hop, Method, Pass, Refusal, SealKey, Transmit, Turn, Verdict,
     loop_value, request, target,
 };
 use crate::sip::edit::tail;
@@ -24,7 +24,6 @@ pub(super) const DATAGRAM_BYTES_MAX: usize = 65_507;
 const MAX_FORWARDS: u32 = 70;
 
 const _: () = assert!(TOKEN_BYTES_MAX * 2 < crate::sip::edit::TEXT_BYTES_MAX / 2);
-const _: () = assert!(MARK.len() == 3);
 
 impl<'a> Turn<'a> {
     /// Records all edits and the next hop. `transaction` is the hash under `key`.

@@ -1,5 +1,7 @@
 //! Whole messages through the core: who gets what, with which bytes.
 
+use std::net::SocketAddr;
+
 use super::*;
 use crate::sip::ListenerId;
 use crate::sip::balance::{BackendSet, Balance, Member, Spec};

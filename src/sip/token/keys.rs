@@ -2,12 +2,13 @@
 //!
 //! Owns: key derivation and the keyed hashes. Knows nothing of what is hashed or sealed.
 
+use arrayvec::ArrayVec;
 use siphasher::sip::{SipHasher13, SipHasher24};
 use siphasher::sip128::{Hasher128 as _, SipHasher24 as SipHasher24Wide};
 use std::hash::Hasher as _;
 use zeroize::Zeroize as _;
 
-use super::TAG_BYTES;
+use super::{PLAIN_BYTES_MAX, TAG_BYTES};
 use crate::sip::route::table::Key;
 
 /// 128 bits of key for SipHash.
@@ -69,10 +70,10 @@ impl SealKey {
     }
 
     pub(super) fn tag(&self, plain: &[u8]) -> [u8; TAG_BYTES] {
-        let mut hasher = SipHasher24Wide::new_with_key(&self.mac);
-        hasher.write(&[self.id]);
-        hasher.write(plain);
-        let wide = hasher.finish128().as_u128().to_le_bytes();
+        let mut text = ArrayVec::<u8, { PLAIN_BYTES_MAX + 1 }>::new();
+        text.push(self.id);
+        text.try_extend_from_slice(plain).expect("both callers keep to PLAIN_BYTES_MAX");
+        let wide = SipHasher24Wide::new_with_key(&self.mac).hash(&text).as_u128().to_le_bytes();
         *wide.first_chunk().expect("12 of 16 bytes")
     }
 
@@ -81,9 +82,8 @@ impl SealKey {
         input[..TAG_BYTES].copy_from_slice(tag);
         for (block, bytes) in (0_u8..).zip(text.chunks_mut(16)) {
             input[TAG_BYTES] = block;
-            let mut hasher = SipHasher24Wide::new_with_key(&self.stream);
-            hasher.write(&input);
-            for (byte, key) in bytes.iter_mut().zip(hasher.finish128().as_u128().to_le_bytes()) {
+            let block = SipHasher24Wide::new_with_key(&self.stream).hash(&input);
+            for (byte, key) in bytes.iter_mut().zip(block.as_u128().to_le_bytes()) {
                 *byte ^= key;
             }
         }

@@ -1,0 +1,102 @@
+//! A request that a rule gives to a pool: the backend that its transaction went to before, else the one that the key picks.
+//!
+//! Owns: the use of the recent-transaction table and of rotations. The next hop that it finds is followed elsewhere.
+
+use std::net::SocketAddr;
+
+use super::{
+    BackendRef, Cause, Hop, INVITE_SECONDS, Keyed, Method, Pass, Pool, REQUEST_SECONDS, Refusal,
+    SealKey, TransactionFields, Turn, Verdict, phrase,
+};
+
+impl<'a> Turn<'a> {
+    /// To the backend that the transaction went to before, else to the one that the key picks.
+    pub(super) fn balance(&mut self, pool_index: u16, pass: &Pass<'a>) -> Verdict {
+        let Some(pool) = self.table.pools.get(usize::from(pool_index)) else {
+            return self.refuse(Refusal::new(404, phrase(404)));
+        };
+        let newest = self.table.ring.newest();
+        let newest_id = pass.fields.hash(newest);
+        if let Some((key, id, destination)) = self.recent(&pass.fields, newest_id)
+            && let Ok(backend) = self.recent_backend(pool_index, destination)
+        {
+            let hop = Hop { destination, local: None, backend, cause: Cause::Transaction };
+            return self.forward(pass, hop, key, id);
+        }
+        let keyed = Keyed {
+            message: self.message,
+            method: pass.head.method,
+            uri: pass.routes.uri,
+            from: pass.head.from,
+            to: pass.head.to,
+            source: self.received.source,
+        };
+        let number = keyed.number(pool);
+        self.outbox.decision.key = number;
+        if number.is_none() && matches!(pass.head.method, Method::Cancel | Method::Ack) {
+            // Chance chose for its INVITE, and nobody remembers what.
+            return self.refuse(Refusal::new(481, phrase(481)));
+        }
+        let Some((backend, destination)) = self.pick(pool_index, pool, number) else {
+            return self.unavailable();
+        };
+        self.remember(pass.head.method, newest_id, backend);
+        let hop = Hop { destination, local: None, backend: Some(backend), cause: Cause::Balanced };
+        self.forward(pass, hop, newest, newest_id)
+    }
+
+    fn pick(
+        &mut self,
+        pool_index: u16,
+        pool: &Pool,
+        number: Option<u64>,
+    ) -> Option<(BackendRef, SocketAddr)> {
+        let rotation = self.rotations.get_mut(usize::from(pool_index))?;
+        let backend = pool.balance.pick(number, &pool.usable, rotation)?;
+        let address = pool.backends.get(usize::from(backend))?.address;
+        Some((BackendRef { pool: pool_index, backend }, address))
+    }
+
+    /// ACK and CANCEL start nothing.
+    fn remember(&mut self, method: Method, transaction: u64, backend: BackendRef) {
+        let seconds = match method {
+            Method::Ack | Method::Cancel => return,
+            Method::Invite => INVITE_SECONDS,
+            _ => REQUEST_SECONDS,
+        };
+        let pool = self.numbers.get(usize::from(backend.pool));
+        if let Some(&number) = pool.and_then(|pool| pool.get(usize::from(backend.backend))) {
+            self.transactions.remember(transaction, number, self.now, seconds);
+        }
+    }
+
+    /// A transaction that is under way, and the key that its branch was made with. `newest_id` is its hash under the
+    /// newest key; those under older keys are only computed while the ring has some.
+    fn recent(
+        &self,
+        fields: &TransactionFields<'_>,
+        newest_id: u64,
+    ) -> Option<(&'a SealKey, u64, SocketAddr)> {
+        self.table.ring.iter().enumerate().find_map(|(place, key)| {
+            let id = if place == 0 { newest_id } else { fields.hash(key) };
+            Some((key, id, self.transactions.backend(id, self.now)?))
+        })
+    }
+
+    /// The remembered backend as a member of this pool, `None` when it left all pools. An error when it is one of
+    /// other pools only: whoever repeats the identifiers of a transaction must not get past the rules with them.
+    fn recent_backend(
+        &self,
+        pool: u16,
+        destination: SocketAddr,
+    ) -> Result<Option<BackendRef>, OtherPool> {
+        let mut found = self.table.backends_reached_at(destination).peekable();
+        if found.peek().is_none() {
+            return Ok(None);
+        }
+        found.find(|backend| backend.pool == pool).map(Some).ok_or(OtherPool)
+    }
+}
+
+/// A remembered backend belongs to other pools only.
+struct OtherPool;

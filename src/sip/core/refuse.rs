@@ -1,0 +1,95 @@
+//! What we answer ourselves, and what cannot be answered.
+//!
+//! Owns: from a refusal to a response in the outbox, or to the reason why there is none. The bytes are written elsewhere.
+
+use super::{
+    Answer, Cause, DropReason, FieldName, Head, Method, ParseError, Refusal, SealKey,
+    TransactionFields, Transmit, Turn, Verdict, Via, forward, phrase, target,
+};
+
+impl Turn<'_> {
+    /// A token that is bad, foreign or expired: never a guess.
+    pub(super) fn bad_token(&mut self, head: &Head<'_>) -> Verdict {
+        match head.method {
+            Method::Ack => Verdict::Drop(DropReason::AckTokenBad),
+            _ if head.to.tag.is_empty() => self.refuse(Refusal::new(403, "Bad Flow Token")),
+            _ => self.refuse(Refusal::new(481, "Dialog Does Not Exist")),
+        }
+    }
+
+    pub(super) fn unavailable(&mut self) -> Verdict {
+        let answer = Answer {
+            refusal: Refusal::new(503, phrase(503)),
+            retry_after_seconds: Some(self.table.limits.retry_after_seconds),
+            lists_unsupported: false,
+        };
+        self.answer(&answer)
+    }
+
+    pub(super) fn broken_request(&mut self, error: ParseError) -> Verdict {
+        if self.received.truncated {
+            return self.refuse(Refusal::new(513, "Message Too Large"));
+        }
+        self.refuse(match error {
+            // RFC 3261 8.2.6.2: an answer carries every Via, and here they were not all read.
+            ParseError::TooManyFields => return Verdict::Drop(DropReason::RequestUnanswerable),
+            ParseError::NoEndOfFields => Refusal::new(400, "Header Does Not End"),
+            ParseError::BadField(_) => Refusal::new(400, "Bad Header Field"),
+            _ => Refusal::new(400, "Bad Request Line"),
+        })
+    }
+
+    pub(super) fn refuse(&mut self, refusal: Refusal) -> Verdict {
+        self.answer(&Answer::from(refusal))
+    }
+
+    fn answer(&mut self, answer: &Answer) -> Verdict {
+        self.outbox.decision.cause = Cause::Own;
+        self.outbox.edits.clear();
+        if self.is_ack() {
+            return Verdict::Drop(DropReason::AckUnroutable);
+        }
+        let Some(Ok(via)) = self.message.vias().next() else {
+            let reason = if self.received.truncated {
+                DropReason::ReceiveTruncated
+            } else {
+                DropReason::RequestUnanswerable
+            };
+            return Verdict::Drop(reason);
+        };
+        let key = self.table.ring.newest();
+        let source = self.received.source;
+        let transaction = self.own_transaction(&via, key);
+        answer.write(&mut self.outbox.answer, &self.message, &via, source, (key, transaction));
+        self.outbox.is_answer = true;
+        self.outbox.decision.status = answer.refusal.status;
+        let destination = target(&via, source);
+        self.outbox.transmit = Some(Transmit { destination, listener: self.received.listener });
+        if destination.port() == 0 {
+            return Verdict::Drop(DropReason::ReplyUnroutable);
+        }
+        if self.outbox.answer.len() > forward::DATAGRAM_BYTES_MAX {
+            return Verdict::Drop(DropReason::Oversized);
+        }
+        Verdict::Respond
+    }
+
+    /// What our To tag is computed from: the same as for the ACK that follows, as far as the request can be read.
+    fn own_transaction(&self, via: &Via, key: &SealKey) -> u64 {
+        let from = self.message.name_addr(FieldName::From).map(|from| from.tag);
+        let cseq = self.message.cseq().map(|cseq| cseq.number);
+        let fields = TransactionFields::new(
+            &self.message,
+            via,
+            cseq.unwrap_or_default(),
+            from.unwrap_or_default(),
+        );
+        fields.hash(key)
+    }
+
+    /// By the request line or, where that is broken, by CSeq.
+    fn is_ack(&self) -> bool {
+        self.outbox.decision.method == Method::Ack
+            || self.message.value(FieldName::CSeq).ends_with(b"ACK")
+    }
+}
