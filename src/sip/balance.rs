@@ -214,6 +214,15 @@ const HASH_KEY: (u64, u64) = (0x7369_7065_6467_6531, 0x6b65_7920_6861_7368);
 #[must_use]
 pub fn hash_key(parts: &[&[u8]]) -> u64 {
     let mut hasher = siphasher::sip::SipHasher13::new_with_keys(HASH_KEY.0, HASH_KEY.1);
+    // One short part, as a Call-ID is, in one piece: less than half the work of the general way.
+    if let [part] = parts {
+        let mut text = [0; 8 + 120];
+        if let Some(room) = text.get_mut(8..8 + part.len()) {
+            room.copy_from_slice(part);
+            text[..8].copy_from_slice(&(part.len() as u64).to_le_bytes());
+            return hasher.hash(&text[..8 + part.len()]);
+        }
+    }
     for part in parts {
         hasher.write(&(part.len() as u64).to_le_bytes());
         hasher.write(part);

@@ -351,18 +351,36 @@ fn status_line(bytes: &[u8], line: Span) -> Result<StartLine, ParseError> {
     if (100..700).contains(&code) { Ok(StartLine::Status { code }) } else { Err(bad(8)) }
 }
 
+/// `METHOD sip:... SIP/2.0` as nearly everybody writes it; everything else takes the long way, which also says what is wrong.
+fn usual_request_line(text: &[u8], method_length: usize, start: usize) -> Option<StartLine> {
+    let front = text.strip_suffix(b" SIP/2.0")?;
+    let uri = front.get(method_length..)?.strip_prefix(b" ")?;
+    if method_length == 0 || uri.is_empty() || memchr(b' ', uri).is_some() {
+        return None;
+    }
+    let (uri_start, uri_end) = (start + method_length + 1, start + front.len());
+    Some(StartLine::Request {
+        method: Span::new(start, start + method_length),
+        uri: Span::new(uri_start, uri_end),
+        version: Span::new(uri_end + 1, start + text.len()),
+    })
+}
+
 /// RFC 3261 7.1: `METHOD SP Request-URI SP SIP-Version`, single blanks, nothing behind.
 fn request_line(bytes: &[u8], line: Span) -> Result<StartLine, ParseError> {
     let text = line.of(bytes);
     let start = usize::from(line.start);
     let bad = |at: usize| ParseError::BadRequestLine(Malformed { at: line.start + offset(at) });
+    let method_length = text.iter().position(|&b| !is_token(b)).unwrap_or(text.len());
+    if let Some(found) = usual_request_line(text, method_length, start) {
+        return Ok(found);
+    }
     // Without a version at its end (blanks forgiven for this question only) it is something else than SIP.
     let trimmed = text.trim_ascii_end();
     let slash = memchr::memrchr(b' ', trimmed).ok_or(ParseError::NotSip)?;
     if !trimmed[slash + 1..].get(..4).is_some_and(|name| name.eq_ignore_ascii_case(b"SIP/")) {
         return Err(ParseError::NotSip);
     }
-    let method_length = text.iter().position(|&b| !is_token(b)).unwrap_or(text.len());
     if method_length == 0 || text[method_length] != b' ' {
         return Err(bad(method_length));
     }
