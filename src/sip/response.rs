@@ -6,8 +6,6 @@
 use std::hash::Hasher as _;
 use std::net::{IpAddr, SocketAddr};
 
-use arrayvec::ArrayVec;
-
 use super::admit::{Refusal, port_is_usable};
 use super::edit::decimal;
 use super::message::uri::host_address;
@@ -125,18 +123,15 @@ fn write_vias(out: &mut Vec<u8>, message: &Message<'_>, top: &Via, source: Socke
         }
         out.extend_from_slice(b"Via: ");
         let mut at = field.value.start;
-        let mut piece = |out: &mut Vec<u8>, until: u16, text: &[u8], resume: u16| {
-            out.extend_from_slice(Span { start: at, end: until.max(at) }.of(message.bytes));
-            out.extend_from_slice(text);
-            at = resume;
-        };
-        let mut text = ArrayVec::new();
         for edit in source_edits(top, source, message.bytes) {
-            text.clear();
-            edit.write(&mut text);
-            piece(out, edit.place.start, &text, edit.place.end);
+            let before = Span { start: at, end: edit.place.start.max(at) };
+            out.extend_from_slice(before.of(message.bytes));
+            edit.write(|piece| out.extend_from_slice(piece));
+            at = edit.place.end;
         }
-        piece(out, field.value.end, b"\r\n", field.value.end);
+        let rest = Span { start: at, end: field.value.end.max(at) };
+        out.extend_from_slice(rest.of(message.bytes));
+        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -170,20 +165,23 @@ enum SourceValue {
     Rport(u16),
 }
 
-/// The longest text of a [`SourceEdit`]: `;received=` and an IPv6 address of 39 characters.
-pub const SOURCE_TEXT_BYTES_MAX: usize = 10 + 39;
-
 /// IPv6 without brackets (RFC 3261 25.1: `via-received`).
 fn put_ip(put: &mut impl FnMut(&[u8]), ip: IpAddr) {
     match ip {
         // The hot one by hand: formatting it through `Display` costs a thousand instructions a message.
         IpAddr::V4(ip) => {
-            for (place, octet) in ip.octets().into_iter().enumerate() {
-                if place > 0 {
-                    put(b".");
+            let mut text = [b'.'; 15];
+            let mut end = 0;
+            for octet in ip.octets() {
+                for (least, digit) in [(100, octet / 100), (10, octet / 10 % 10), (0, octet % 10)] {
+                    if octet >= least {
+                        text[end] = b'0' + digit;
+                        end += 1;
+                    }
                 }
-                put(decimal(u32::from(octet), &mut [0; 10]));
+                end += 1;
             }
+            put(&text[..end - 1]);
         }
         IpAddr::V6(ip) => {
             use std::fmt::Write as _;
@@ -195,11 +193,8 @@ fn put_ip(put: &mut impl FnMut(&[u8]), ip: IpAddr) {
 }
 
 impl SourceEdit {
-    /// The text that goes to `place`; `text` is empty.
-    pub fn write(&self, text: &mut ArrayVec<u8, SOURCE_TEXT_BYTES_MAX>) {
-        let mut put = |piece: &[u8]| {
-            text.try_extend_from_slice(piece).expect("at most SOURCE_TEXT_BYTES_MAX bytes");
-        };
+    /// Hands out the text that goes to `place`, in pieces.
+    pub fn write(&self, mut put: impl FnMut(&[u8])) {
         if self.place.is_empty() {
             put(b";");
         }

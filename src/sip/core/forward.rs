@@ -4,8 +4,6 @@
 
 use std::net::SocketAddr;
 
-use arrayvec::ArrayVec;
-
 use super::{
     EdgeParameter, FieldName, Hop, Method, Pass, Refusal, SealKey, Transmit, Turn, Verdict,
     loop_value, request, target,
@@ -79,11 +77,12 @@ impl<'a> Turn<'a> {
 
     /// RFC 3261 18.2.1, RFC 3581 4.
     fn edit_received_via(&mut self, pass: &Pass<'_>) {
-        let mut text = ArrayVec::new();
+        let edits = &mut self.outbox.edits;
         for edit in source_edits(&pass.head.via, self.received.source, self.message.bytes) {
-            text.clear();
-            edit.write(&mut text);
-            self.outbox.edits.put(&text).replace(edit.place);
+            edit.write(|piece| {
+                edits.put(piece);
+            });
+            edits.replace(edit.place);
         }
     }
 
