@@ -16,7 +16,7 @@ use super::admin::metrics::{Labels, PoolLabels};
 use super::admin::{self, Page};
 use super::compile;
 use super::config::problem::{Problems, Severity};
-use super::config::{Config, Io, Steering, secret};
+use super::config::{Config, secret};
 use super::summary;
 use crate::datapath::{self, Options, Shards};
 use crate::sip::DropReason;
@@ -150,16 +150,8 @@ fn options(config: &Config) -> Options {
     Options {
         shards: node.shards.map_or(automatic, usize::from),
         cores: (!node.cores.is_empty()).then(|| node.cores.clone()),
-        io: match node.io {
-            Io::Auto => datapath::Io::Auto,
-            Io::IoUring => datapath::Io::IoUring,
-            Io::Recvmmsg => datapath::Io::Recvmmsg,
-        },
-        steering: match node.steering {
-            Steering::Auto => datapath::Steering::Auto,
-            Steering::Ebpf => datapath::Steering::Ebpf,
-            Steering::Kernel => datapath::Steering::Kernel,
-        },
+        io: node.io,
+        steering: node.steering,
         send_queue_max: limits.send_queue_max,
         receive_buffers: limits.receive_buffers,
         socket_buffer_bytes: limits.socket_buffer_bytes,

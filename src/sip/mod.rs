@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 pub mod admit;
 pub mod balance;
 pub mod core;
+pub mod digit;
 pub mod edit;
 pub mod framing;
 pub mod message;

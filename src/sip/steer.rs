@@ -12,6 +12,8 @@
 //! 4. The value ends before the first byte up to 0x20 or after [`VALUE_BYTES_MAX`]. Its hash chooses the shard.
 //! 5. Neither: nobody in particular owns it, the shard that received it keeps it.
 
+use super::digit::digit_value;
+
 /// What stands in front of the shard digit in every branch and token that we make.
 pub const MARK: &[u8; 3] = b"~e~";
 /// How far a mark or a field may be from the start of the datagram. The kernel's scan costs about 0.6 ns per byte when
@@ -45,7 +47,7 @@ pub fn shard(datagram: &[u8], shards: u8) -> Option<u8> {
 /// The shard of a mark at the start of `bytes`.
 fn mark_owner(bytes: &[u8], shards: u8) -> Option<u8> {
     let digit = bytes.strip_prefix(MARK)?.first()?;
-    shard_of_digit(*digit).filter(|&shard| shard < shards)
+    digit_value(*digit).filter(|&shard| shard < shards)
 }
 
 /// The shard of a Call-ID field at the start of `line`.
@@ -76,32 +78,6 @@ fn shard_of_value(value: &[u8], shards: u8) -> u8 {
     let spread = (hash ^ (hash >> 32)).wrapping_mul(HASH_SPREAD);
     let scaled = (spread >> 32) * u64::from(shards);
     u8::try_from(scaled >> 32).expect("a 32-bit fraction of shards is below shards")
-}
-
-/// The base64url digit of a shard, for branches and tokens; `None` from 64 up.
-#[must_use]
-pub const fn digit(shard: u8) -> Option<u8> {
-    match shard {
-        0..=25 => Some(b'A' + shard),
-        26..=51 => Some(b'a' + shard - 26),
-        52..=61 => Some(b'0' + shard - 52),
-        62 => Some(b'-'),
-        63 => Some(b'_'),
-        _ => None,
-    }
-}
-
-/// The shard of a base64url digit.
-#[must_use]
-pub const fn shard_of_digit(digit: u8) -> Option<u8> {
-    match digit {
-        b'A'..=b'Z' => Some(digit - b'A'),
-        b'a'..=b'z' => Some(digit - b'a' + 26),
-        b'0'..=b'9' => Some(digit - b'0' + 52),
-        b'-' => Some(62),
-        b'_' => Some(63),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq as _;
 
+use super::digit::{digit, digit_value};
 use super::steer::MARK;
 pub use keys::{KeyRing, SealKey};
 
@@ -28,28 +29,6 @@ pub const TOKEN_BYTES_MAX: usize = MARK.len() + 2 + (SEALED_BYTES_MAX * 4).div_c
 const TAG_BYTES: usize = 12;
 const PLAIN_BYTES_MAX: usize = 1 + 3 * 18;
 const SEALED_BYTES_MAX: usize = TAG_BYTES + PLAIN_BYTES_MAX;
-
-/// Digits of shard, key and listener: their place is their value.
-pub const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/// The value of a digit.
-#[must_use]
-pub fn digit_value(digit: u8) -> Option<u8> {
-    match digit {
-        b'A'..=b'Z' => Some(digit - b'A'),
-        b'a'..=b'z' => Some(digit - b'a' + 26),
-        b'0'..=b'9' => Some(digit - b'0' + 52),
-        b'-' => Some(62),
-        b'_' => Some(63),
-        _ => None,
-    }
-}
-
-/// The digit of a value below 64.
-#[must_use]
-pub fn digit(value: u8) -> u8 {
-    DIGITS[usize::from(value & 63)]
-}
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub use crate::datapath::{Io, Steering};
 use crate::sip::balance::Spec;
 use crate::sip::route::table;
 
@@ -58,30 +59,6 @@ pub struct Node {
     pub steering: Steering,
     /// Further host names of this edge, in lower case.
     pub aliases: Vec<String>,
-}
-
-/// `io`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Io {
-    /// io_uring where the kernel allows it, else recvmmsg.
-    #[default]
-    Auto,
-    /// io_uring or nothing.
-    IoUring,
-    /// recvmmsg and sendmmsg.
-    Recvmmsg,
-}
-
-/// `steering`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Steering {
-    /// The eBPF program where the kernel allows it, else the kernel's own hash.
-    #[default]
-    Auto,
-    /// The eBPF program or nothing.
-    Ebpf,
-    /// The kernel's own hash of addresses and ports.
-    Kernel,
 }
 
 /// `[[pool]]`.

@@ -17,8 +17,9 @@ use std::net::{IpAddr, SocketAddr};
 use arrayvec::ArrayVec;
 use siphasher::sip::SipHasher13;
 
-use super::{DIGITS, KeyRing, SealKey, digit, digit_value};
+use super::{KeyRing, SealKey};
 use crate::sip::ListenerId;
+use crate::sip::digit::{digit, digit_value};
 use crate::sip::message::{FieldName, Message, Span, Via};
 use crate::sip::steer::MARK;
 
@@ -257,7 +258,7 @@ pub fn loop_value(key: &SealKey, message: &Message<'_>, uri: Span, is_from_backe
 pub(in crate::sip) fn put_digits(text: &mut [u8], value: u64) {
     let mut rest = value;
     for place in text {
-        *place = DIGITS[usize::from(u8::try_from(rest & 63).unwrap_or(0))];
+        *place = digit(u8::try_from(rest & 63).unwrap_or(0));
         rest >>= 6;
     }
 }
