@@ -15,6 +15,7 @@ mod harness;
 mod load;
 mod registrar;
 mod runner;
+mod stalls;
 
 use std::process::ExitCode;
 

@@ -10,9 +10,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use crate::harness::need::Need;
+use crate::stalls::{STALL, Watch};
 
 /// Lines of each log that are shown when a case fails.
 const LOG_LINES_SHOWN_MAX: usize = 60;
+
+/// How often a case is tried while the machine stalls; see `stalls`.
+const ATTEMPTS_MAX: usize = 3;
 
 /// One case: it passes when `run` returns, and fails when it panics.
 pub(crate) struct Case {
@@ -118,17 +122,24 @@ fn run_one(case: &Case, required: bool) -> Outcome {
         println!("skipped: live {}: {reason}", case.name);
         return Outcome::Skipped;
     }
-    let place = Place::new(&case.name.replace('/', "-"));
-    let started = Instant::now();
-    // The parties are ended by their Drop while a failed case unwinds; nothing of it is used afterwards.
-    let outcome = catch_unwind(AssertUnwindSafe(|| (case.run)(&place)));
-    let seconds = started.elapsed().as_secs_f64();
-    if outcome.is_ok() {
-        println!("test {} ... ok ({seconds:.1} s)", case.name);
-        return Outcome::Passed;
+    for attempt in 1.. {
+        let place = Place::new(&case.name.replace('/', "-"));
+        let (started, watch) = (Instant::now(), Watch::start());
+        // The parties are ended by their Drop while a failed case unwinds; nothing of it is used afterwards.
+        let outcome = catch_unwind(AssertUnwindSafe(|| (case.run)(&place)));
+        let (seconds, stall) = (started.elapsed().as_secs_f64(), watch.longest());
+        if outcome.is_ok() {
+            println!("test {} ... ok ({seconds:.1} s)", case.name);
+            return Outcome::Passed;
+        }
+        show_logs(&place.directory);
+        if stall < STALL || attempt == ATTEMPTS_MAX {
+            println!("test {} ... FAILED ({seconds:.1} s)", case.name);
+            return Outcome::Failed;
+        }
+        let (name, stall_ms) = (&case.name, stall.as_millis());
+        println!("  {name} failed while the machine stood still for {stall_ms} ms: once more");
     }
-    println!("test {} ... FAILED ({seconds:.1} s)", case.name);
-    show_logs(&place.directory);
     Outcome::Failed
 }
 
