@@ -6,7 +6,8 @@
 use arrayvec::ArrayVec;
 use memchr::memchr;
 
-use super::lex::{Malformed, Span, is_blank, is_token, offset, trim};
+use super::class::TOKEN;
+use super::lex::{Malformed, Span, is_blank, offset, trim};
 use super::lines::LineFeeds;
 use crate::sip::MESSAGE_BYTES_MAX;
 
@@ -343,7 +344,7 @@ fn usual_name(line: &[u8]) -> Option<(Option<FieldName>, usize)> {
 /// The name of the field in `line` and its length with the blanks behind it.
 #[cold]
 fn any_name(line: &[u8]) -> Option<(Option<FieldName>, usize)> {
-    let length = line.iter().position(|&b| !is_token(b))?;
+    let length = TOKEN.run_end(line, 0, line.len());
     let blanks = line[length..].iter().take_while(|&&b| matches!(b, b' ' | b'\t')).count();
     let colon = length + blanks;
     if length == 0 || line.get(colon) != Some(&b':') {
@@ -411,7 +412,7 @@ fn request_line(bytes: &[u8], line: Span) -> Result<StartLine, ParseError> {
     let text = line.of(bytes);
     let start = usize::from(line.start);
     let bad = |at: usize| ParseError::BadRequestLine(Malformed { at: line.start + offset(at) });
-    let method_length = text.iter().position(|&b| !is_token(b)).unwrap_or(text.len());
+    let method_length = TOKEN.run_end(text, 0, text.len());
     if let Some(found) = usual_request_line(text, method_length, start) {
         return Ok(found);
     }

@@ -2,6 +2,7 @@
 //!
 //! Owns: the grammar. Knows nothing of routing. `index` makes one pass; everything else is read when asked for.
 
+pub mod class;
 pub mod index;
 pub mod lex;
 mod lines;
