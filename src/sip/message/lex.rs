@@ -33,10 +33,13 @@ impl Span {
     }
 }
 
-/// An offset as it is stored. Offsets beyond the largest message do not occur; they would stick to its end.
+/// An offset as it is stored: not beyond the largest message, because a larger one has no index.
 #[must_use]
 pub fn offset(at: usize) -> u16 {
-    u16::try_from(at).unwrap_or(u16::MAX)
+    debug_assert!(at <= crate::sip::MESSAGE_BYTES_MAX);
+    #[expect(clippy::cast_possible_truncation, reason = "at most MESSAGE_BYTES_MAX")]
+    let stored = at as u16;
+    stored
 }
 
 /// The value does not follow its grammar, first seen at this offset of the message.

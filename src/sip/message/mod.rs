@@ -4,6 +4,7 @@
 
 pub mod index;
 pub mod lex;
+mod lines;
 mod method;
 pub mod name_addr;
 pub mod uri;
