@@ -70,11 +70,7 @@ impl Job {
     }
 
     /// The status line moves back over the Via behind it.
-    fn response(
-        &self,
-        frame: &mut [u8],
-        line_end: usize,
-    ) -> Option<(Range<usize>, SocketAddrV4)> {
+    fn response(&self, frame: &mut [u8], line_end: usize) -> Option<(Range<usize>, SocketAddrV4)> {
         let via = frame.get(line_end..line_end + self.via.len())?;
         let caller = read_caller(&via[self.caller_at..self.caller_at + CALLER_DIGITS])?;
         frame.copy_within(HEADROOM_BYTES..line_end, HEADROOM_BYTES + self.via.len());

@@ -29,6 +29,7 @@ pub(crate) struct Order {
     pub(crate) target_core: usize,
     pub(crate) pids: Vec<u32>,
     pub(crate) seed: u64,
+    pub(crate) burst: Option<u16>,
 }
 
 /// Which of its commands.
@@ -58,6 +59,10 @@ pub(crate) struct Measured {
     pub(crate) duplicated: f64,
     pub(crate) wrong_backend: f64,
     pub(crate) wrong_bytes: f64,
+    #[serde(default)]
+    pub(crate) wrong_caller: f64,
+    #[serde(default)]
+    pub(crate) bypassed: f64,
     pub(crate) unexpected: f64,
     pub(crate) rate_forwarded: f64,
     pub(crate) cpu_ns_per_message: Option<f64>,
@@ -91,7 +96,10 @@ pub(crate) fn command(program: &Path, order: &Order, json: &Path) -> Vec<String>
     add(&["--seconds", &order.seconds.to_string(), "--warmup", &order.warmup_seconds.to_string()]);
     add(&["--core", &order.core.to_string(), "--target-core", &order.target_core.to_string()]);
     order.pids.iter().for_each(|pid| add(&["--pid", &pid.to_string()]));
-    add(&["--seed", &order.seed.to_string(), "--json", &json.to_string_lossy()]);
+    if let Some(burst) = order.burst {
+        add(&["--burst", &burst.to_string()]);
+    }
+    add(&["--quiet", "--seed", &order.seed.to_string(), "--json", &json.to_string_lossy()]);
     words
 }
 
@@ -116,7 +124,9 @@ pub(crate) fn run(
     }
     match ended {
         Some(status) if status.success() => {}
-        Some(status) => return Err(format!("the generator ended ({status}):\n{}", process.log_tail())),
+        Some(status) => {
+            return Err(format!("the generator ended ({status}):\n{}", process.log_tail()));
+        }
         None => return Err(format!("the generator did not end:\n{}", process.log_tail())),
     }
     let text = fs::read_to_string(json).map_err(|error| format!("{}: {error}", json.display()))?;
@@ -140,12 +150,13 @@ mod tests {
             target_core: 1,
             pids: vec![7, 8],
             seed: 3,
+            burst: Some(1),
         };
         let line = |order: &Order| command(Path::new("load"), order, Path::new("o.json")).join(" ");
         assert_eq!(
             line(&order),
             "load run --rate 1234 --scenario s.toml --target 127.0.0.1:5060 --backends a,b --seconds 2 \
-             --warmup 0.5 --core 0 --target-core 1 --pid 7 --pid 8 --seed 3 --json o.json"
+             --warmup 0.5 --core 0 --target-core 1 --pid 7 --pid 8 --burst 1 --quiet --seed 3 --json o.json"
         );
         order.mode = Mode::Saturate;
         assert!(line(&order).starts_with("load run --rate max "));
@@ -160,7 +171,10 @@ mod tests {
             "core_ns_per_message":null,"latency_us":{"p50":10,"p99":20.5,"p999":30,"max":40},
             "generator_limited":true,"histogram":[[50,10],[99.9,30]]}"#;
         let measured: Measured = serde_json::from_str(text).expect("as agreed");
-        assert_eq!((measured.cpu_ns_per_message, measured.core_ns_per_message), (Some(2500.5), None));
+        assert_eq!(
+            (measured.cpu_ns_per_message, measured.core_ns_per_message),
+            (Some(2500.5), None)
+        );
         assert_eq!(measured.histogram[1], (99.9, 30.0));
         assert!(measured.generator_limited && measured.latency_us.is_some());
     }

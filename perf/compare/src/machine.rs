@@ -39,7 +39,9 @@ impl Machine {
         let mark = if changed.is_empty() { "" } else { " with local changes" };
         let load = read("/proc/loadavg");
         Ok(Self {
-            date: Some(output(root, &["date", "-u", "+%F"])).filter(|date| !date.is_empty()).ok_or("no date")?,
+            date: Some(output(root, &["date", "-u", "+%F"]))
+                .filter(|date| !date.is_empty())
+                .ok_or("no date")?,
             cpu: field(&cpus, "model name").unwrap_or("unknown").to_owned(),
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             memory: field(&read("/proc/meminfo"), "MemTotal").unwrap_or("unknown").to_owned(),

@@ -31,11 +31,18 @@ pub(crate) struct Series {
     /// `perf/scenarios/NAME.toml`.
     pub(crate) scenario: String,
     pub(crate) kind: Kind,
+    /// Instead of the plan's peer, where the job is another one.
+    #[serde(default)]
+    pub(crate) peer: Option<String>,
     pub(crate) targets: Vec<String>,
     /// Of each run; the search uses it for each step.
     pub(crate) seconds: f64,
     /// Before that.
     pub(crate) warmup_seconds: f64,
+    /// Longest burst of equal datagrams in one send call of the generator; default: its own choice. A burst goes to
+    /// one socket whole, so a target with several sockets for its address needs 1.
+    #[serde(default)]
+    pub(crate) burst: Option<u16>,
     /// Only for `rate`: shares of the highest rate of `percent_of`, which is searched once before the rounds.
     #[serde(default)]
     pub(crate) percents: Vec<u32>,
@@ -189,7 +196,8 @@ mod tests {
     #[test]
     fn the_plan_of_the_tree_is_valid() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let plan = Plan::read(&root.join("perf/plan.toml")).unwrap_or_else(|error| panic!("{error}"));
+        let plan =
+            Plan::read(&root.join("perf/plan.toml")).unwrap_or_else(|error| panic!("{error}"));
         for name in plan.target_names() {
             assert!(root.join(format!("perf/targets/{name}.toml")).exists(), "target {name}");
         }
@@ -197,6 +205,8 @@ mod tests {
             let path = root.join(format!("perf/scenarios/{}.toml", series.scenario));
             assert!(path.exists(), "scenario {}", series.scenario);
         }
-        assert!(plan.target_names().contains(&plan.peer) && plan.target_names().contains(&plan.floor));
+        assert!(
+            plan.target_names().contains(&plan.peer) && plan.target_names().contains(&plan.floor)
+        );
     }
 }

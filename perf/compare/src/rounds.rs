@@ -58,7 +58,10 @@ pub(crate) fn run(
     folder: &Path,
 ) -> Result<Results, String> {
     if machine.is_busy() {
-        eprintln!("the machine is not quiet (load {}): take the figures as a look", machine.load_before);
+        eprintln!(
+            "the machine is not quiet (load {}): take the figures as a look",
+            machine.load_before
+        );
     }
     if let Some(seconds) = setting.seconds {
         plan.series.iter_mut().for_each(|series| series.seconds = seconds);
@@ -99,9 +102,8 @@ fn steps(plan: &Plan, rounds: u32) -> Vec<Step<'_>> {
     let mut steps: Vec<Step<'_>> = vec![];
     for series in &plan.series {
         for target in &series.percent_of {
-            let there = |step: &Step<'_>| {
-                step.target == target && step.series.scenario == series.scenario
-            };
+            let there =
+                |step: &Step<'_>| step.target == target && step.series.scenario == series.scenario;
             if !steps.iter().any(there) {
                 steps.push(Step { round: 0, series, target, kind: Kind::Search, percent: None });
             }
@@ -189,7 +191,8 @@ fn outcome(run: &Run) -> String {
         return format!("FAILED: {failure}");
     }
     if let Some(measured) = run.measured() {
-        let cpu = measured.cpu_ns_per_message.map_or_else(|| "-".into(), |ns| format!("{ns:.0} ns"));
+        let cpu =
+            measured.cpu_ns_per_message.map_or_else(|| "-".into(), |ns| format!("{ns:.0} ns"));
         let p50 = measured.latency_us.map_or(0.0, |latency| latency.p50);
         let share = 100.0 * measured.lost / measured.sent.max(1.0);
         return format!(
@@ -229,6 +232,7 @@ fn measure(
             target_core: setting.target_core,
             pids: process.as_ref().map_or_else(Vec::new, Process::pids),
             seed: u64::from(step.round),
+            burst: step.series.burst,
         };
         let command = generator::command(&setting.generator, &order, &json);
         run.generator_command = command.join(" ");
@@ -274,7 +278,10 @@ type Prepared = (Vec<(Target, String)>, BTreeMap<String, String>);
 /// Builds what has to be built and asks each for its version.
 fn prepare_targets(setting: &Setting, plan: &Plan) -> Result<Prepared, String> {
     if !setting.generator.exists() {
-        return Err(format!("{}: there is no generator; build it first", setting.generator.display()));
+        return Err(format!(
+            "{}: there is no generator; build it first",
+            setting.generator.display()
+        ));
     }
     let mut built: BTreeMap<Vec<String>, Result<(), String>> = BTreeMap::new();
     let mut targets = vec![];
@@ -309,7 +316,8 @@ fn expanded_version(target: &Target, setting: &Setting) -> Result<Vec<String>, S
 fn build(root: &Path, command: &[String]) -> Result<(), String> {
     let Some((program, arguments)) = command.split_first() else { return Ok(()) };
     eprintln!("building: {}", command.join(" "));
-    let done = Command::new(program).args(arguments).current_dir(root).stdin(Stdio::null()).status();
+    let done =
+        Command::new(program).args(arguments).current_dir(root).stdin(Stdio::null()).status();
     match done {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("`{}` failed ({status})", command.join(" "))),
@@ -327,9 +335,11 @@ mod tests {
             title: name.into(),
             scenario: "mix".into(),
             kind,
+            peer: None,
             targets: vec!["a".into(), "b".into()],
             seconds: 2.0,
             warmup_seconds: 1.0,
+            burst: None,
             percents: percents.to_vec(),
             percent_of: if percents.is_empty() { vec![] } else { vec!["k".into(), "l".into()] },
         }

@@ -128,7 +128,8 @@ fn group<'a>(results: &Results, series: &'a Series, percent: Option<u32>) -> Gro
     };
     let direct = results.targets.iter().map(|(target, _)| target).find(|t| t.is_direct());
     let direct = direct.map(|target| of(&target.name));
-    let (peer, floor) = (of(&results.plan.peer), of(&results.plan.floor));
+    let peer = of(series.peer.as_ref().unwrap_or(&results.plan.peer));
+    let floor = of(&results.plan.floor);
     let rows = series.targets.iter().map(|name| {
         let runs = of(name);
         let figure = |&metric: &Metric| figure(metric, &runs, &peer, &floor, direct.as_deref());
@@ -190,6 +191,8 @@ fn is_wrong(target: &Target, measured: &Measured) -> bool {
         (Check::Duplicated, measured.duplicated),
         (Check::WrongBackend, measured.wrong_backend),
         (Check::WrongBytes, measured.wrong_bytes),
+        (Check::WrongCaller, measured.wrong_caller),
+        (Check::Bypassed, measured.bypassed),
         (Check::Unexpected, measured.unexpected),
     ]
     .into_iter()

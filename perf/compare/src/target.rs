@@ -64,6 +64,8 @@ pub(crate) enum Check {
     Duplicated,
     WrongBackend,
     WrongBytes,
+    WrongCaller,
+    Bypassed,
     Unexpected,
 }
 

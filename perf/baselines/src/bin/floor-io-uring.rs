@@ -146,8 +146,9 @@ impl Floor {
         let bytes =
             unsafe { std::slice::from_raw_parts_mut(self.buffers.add(at * STRIDE_BYTES), size) };
         // SAFETY: the template is leaked and never written.
-        let source =
-            RecvMsgOut::parse(bytes, unsafe { &*self.template }).ok().and_then(|m| name(m.name_data()));
+        let source = RecvMsgOut::parse(bytes, unsafe { &*self.template })
+            .ok()
+            .and_then(|m| name(m.name_data()));
         let forwarded = source.and_then(|source| {
             let frame = bytes.get_mut(MESSAGE_AT - HEADROOM_BYTES..)?;
             let (part, to) = self.job.forward(frame, source)?;

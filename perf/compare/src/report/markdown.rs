@@ -23,7 +23,8 @@ pub(super) fn tables(results: &Results, groups: &[Group<'_>]) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "# Comparison of {}\n", results.machine.date);
     machine(&mut text, results);
-    let legend = LEGEND.replace("{peer}", &results.plan.peer).replace("{floor}", &results.plan.floor);
+    let legend =
+        LEGEND.replace("{peer}", &results.plan.peer).replace("{floor}", &results.plan.floor);
     let _ = writeln!(text, "{legend}\n![CPU for each message](cpu.svg)\n");
     if groups.iter().any(|group| group.series.kind == Kind::Rate) {
         let _ = writeln!(text, "![Latency](latency.svg)\n");
@@ -81,13 +82,17 @@ fn table(text: &mut String, group: &Group<'_>) {
         if series.kind == Kind::Search { "step" } else { "run" },
         series.warmup_seconds
     );
+    if let Some(peer) = &series.peer {
+        let _ = writeln!(text, "`K` is the ratio to {peer} here.\n");
+    }
     let metrics = Metric::of(series.kind);
     let names: Vec<&str> = metrics.iter().map(|metric| heading(*metric)).collect();
     let _ = writeln!(text, "| target | {} | marks |", names.join(" | "));
     let _ = writeln!(text, "|---|{}---|", "--:|".repeat(metrics.len()));
     for row in &group.rows {
         let cells: Vec<String> = row.figures.iter().map(figure).collect();
-        let _ = writeln!(text, "| {} | {} | {} |", row.target, cells.join(" | "), marks(&row.marks));
+        let _ =
+            writeln!(text, "| {} | {} | {} |", row.target, cells.join(" | "), marks(&row.marks));
     }
     let _ = writeln!(text);
 }
@@ -185,7 +190,8 @@ fn failures(text: &mut String, results: &Results) {
     let _ = writeln!(text, "## Runs that failed\n");
     for run in failed {
         let why = run.failure.as_deref().unwrap_or("");
-        let _ = writeln!(text, "* round {}, {}, {}: {}", run.round, run.series, run.target, cell(why));
+        let _ =
+            writeln!(text, "* round {}, {}, {}: {}", run.round, run.series, run.target, cell(why));
     }
     let _ = writeln!(text);
 }
@@ -210,7 +216,11 @@ pub(crate) fn short_table(results: &Results) -> String {
     let _ = write!(text, "| target |");
     for group in &short {
         let _ = match group.series.kind {
-            Kind::Saturated => write!(text, " {}: CPU, ns/message | less than {} |", group.series.title, results.plan.peer),
+            Kind::Saturated => write!(
+                text,
+                " {}: CPU, ns/message | less than {} |",
+                group.series.title, results.plan.peer
+            ),
             Kind::Rate => write!(text, " {}: p50 added, us |", group.series.title),
             Kind::Search => write!(text, " {} |", group.series.title),
         };

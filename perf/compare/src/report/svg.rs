@@ -135,7 +135,10 @@ mod tests {
         assert_eq!(axis.ticks(), [0.0, 2_000.0, 4_000.0, 6_000.0, 8_000.0]);
         assert_eq!(axis.at(4_900.0), 150.0);
         let axis = Axis::logarithmic(12.0, 5_000.0, (300.0, 0.0));
-        assert_eq!(axis.ticks().iter().map(|t| t.round()).collect::<Vec<_>>(), [10.0, 100.0, 1_000.0, 10_000.0]);
+        assert_eq!(
+            axis.ticks().iter().map(|t| t.round()).collect::<Vec<_>>(),
+            [10.0, 100.0, 1_000.0, 10_000.0]
+        );
         assert!((axis.at(100.0) - 200.0).abs() < 1e-9);
         assert!((axis.at(1.0) - 300.0).abs() < 1e-9, "outside stands at the edge");
     }
