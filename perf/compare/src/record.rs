@@ -54,9 +54,10 @@ impl Run {
         serde_json::from_value(self.answer.clone()?).ok()
     }
 
-    /// The answer of a search.
+    /// The answer of a search; none when even its lowest rate was too high.
     pub(crate) fn found(&self) -> Option<Found> {
-        serde_json::from_value(self.answer.clone()?).ok()
+        let found: Found = serde_json::from_value(self.answer.clone()?).ok()?;
+        Some(found).filter(|found| found.max_rate > 0.0)
     }
 }
 

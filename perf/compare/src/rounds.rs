@@ -23,7 +23,7 @@ use crate::{network, ready, write};
 
 /// Expected seconds for start and end of a run; steps of a search.
 const AROUND_SECONDS: f64 = 1.5;
-const SEARCH_STEPS: f64 = 10.0;
+const SEARCH_STEPS: f64 = 11.0;
 
 /// Where and how it is run.
 #[derive(Debug)]
@@ -202,7 +202,7 @@ fn outcome(run: &Run) -> String {
     }
     match run.found() {
         Some(found) => format!("at most {:.0}/s", found.max_rate),
-        None => "an answer that cannot be read".into(),
+        None => "no figure in the answer".into(),
     }
 }
 
