@@ -102,7 +102,7 @@ fn read_caller(digits: &[u8]) -> Option<SocketAddrV4> {
 mod tests {
     use super::*;
 
-    const CALLER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 3), 40_002);
+    const CALLER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 3), 40_003);
 
     fn job() -> Job {
         let at = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
@@ -121,9 +121,9 @@ mod tests {
         let rest = "Via: SIP/2.0/UDP 127.0.0.3:40002;branch=z9hG4bK1\r\nCall-ID: 1\r\n\r\nbody";
         let request = format!("OPTIONS sip:a@b SIP/2.0\r\n{rest}");
         let (sent, to) = run(&request).expect("forwarded");
-        let via = "Via: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bKf7f0000039c42-floor;rport\r\n";
+        let via = "Via: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bKf7f0000039c43-floor;rport\r\n";
         assert_eq!(sent, format!("OPTIONS sip:a@b SIP/2.0\r\n{via}{rest}"));
-        assert_eq!(to.port(), 5071 + 40_002 % 3);
+        assert_eq!(to.port(), 5071 + 40_003 % 3);
 
         let (back, to) = run(&format!("SIP/2.0 200 OK\r\n{via}{rest}")).expect("forwarded");
         assert_eq!(back, format!("SIP/2.0 200 OK\r\n{rest}"));
