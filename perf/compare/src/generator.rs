@@ -67,6 +67,14 @@ pub(crate) struct Measured {
     pub(crate) rate_forwarded: f64,
     pub(crate) cpu_ns_per_message: Option<f64>,
     pub(crate) core_ns_per_message: Option<f64>,
+    /// Cores' worth of time that the target had.
+    #[serde(default)]
+    pub(crate) target_cpu_share: Option<f64>,
+    /// Flows (requests, or calls) that came to their end, and the time that this took.
+    #[serde(default)]
+    pub(crate) completed: f64,
+    #[serde(default)]
+    pub(crate) seconds: f64,
     pub(crate) latency_us: Option<Latency>,
     pub(crate) generator_limited: bool,
     /// Percentile and microseconds.

@@ -178,11 +178,34 @@ fn do_step(
     if setting.interrupted.load(Ordering::Relaxed) {
         return Err("interrupted; what was measured before this round is in results.json".into());
     }
-    if let (0, Some(found)) = (step.round, run.found()) {
-        rates.insert((run.scenario.clone(), run.target.clone()), found.max_rate);
+    if step.round == 0 {
+        let rate = match run.found() {
+            Some(found) => Some(found.max_rate),
+            None => saturated_rate(setting, step, target, &mut run),
+        };
+        rates.extend(rate.map(|rate| ((run.scenario.clone(), run.target.clone()), rate)));
     }
     progress.end(step.expected_seconds(), &outcome(&run));
     Ok(run)
+}
+
+/// What a search that found nothing is replaced with, and told: a machine with stalls fails every step.
+fn saturated_rate(
+    setting: &Setting,
+    step: &Step<'_>,
+    target: &Target,
+    run: &mut Run,
+) -> Option<f64> {
+    let full = Run {
+        answer: Some(measure(setting, step, target, Mode::Saturate, &mut run.clone()).ok()?),
+        ..run.clone()
+    };
+    let measured = full.measured().filter(|measured| measured.completed > 0.0)?;
+    let rate = measured.completed / measured.seconds;
+    run.failure = Some(format!(
+        "the search found no rate; shares are taken of {rate:.0}/s, what a saturated run carried"
+    ));
+    Some(rate)
 }
 
 /// A run in a few words.

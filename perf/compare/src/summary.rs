@@ -11,6 +11,8 @@ use crate::target::{Check, Target};
 
 /// Above this share of lost messages a run at a rate that all carry is marked.
 const LOST_SHARE_MAX: f64 = 0.001;
+/// Below this share of its cores' time a target was not full.
+const FULL_SHARE_MIN: f64 = 0.9;
 
 /// A figure of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,7 @@ pub(crate) struct Figure {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Marks {
     pub(crate) generator_limited: usize,
+    pub(crate) not_full: usize,
     pub(crate) shares_core: bool,
     pub(crate) wrong: usize,
     pub(crate) lost: usize,
@@ -177,6 +180,9 @@ fn marks(target: Option<&Target>, kind: Kind, runs: &[Option<&Run>]) -> Marks {
             marks.generator_limited += usize::from(found.generator_limited);
         } else if let Some(measured) = run.measured() {
             marks.generator_limited += usize::from(measured.generator_limited);
+            let share = measured.target_cpu_share.unwrap_or(1.0);
+            let full = share >= FULL_SHARE_MIN * target.map_or(1, |t| t.cores) as f64;
+            marks.not_full += usize::from(kind == Kind::Saturated && !full);
             marks.wrong += usize::from(target.is_some_and(|target| is_wrong(target, &measured)));
             let lost = measured.lost > measured.sent * LOST_SHARE_MAX;
             marks.lost += usize::from(kind == Kind::Rate && lost);
