@@ -14,6 +14,9 @@ const LOST_SHARE_MAX: f64 = 0.001;
 /// Below this share of its cores' time a target was not full.
 const FULL_SHARE_MIN: f64 = 0.9;
 
+/// Beyond this a run of some seconds has too few messages to tell.
+const PERCENTILE_MAX: f64 = 99.991;
+
 /// A figure of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Metric {
@@ -205,20 +208,16 @@ fn is_wrong(target: &Target, measured: &Measured) -> bool {
     .any(|(check, count)| count > 0.0 && !target.unchecked.contains(&check))
 }
 
-/// Medians of the latencies at the percentiles that every round has.
+/// Medians of the latencies at the generator's own percentiles.
 fn curve(runs: &[Option<&Run>]) -> Vec<(f64, f64)> {
     let rounds: Vec<Vec<(f64, f64)>> =
         runs.iter().flatten().filter_map(|run| Some(run.measured()?.histogram)).collect();
-    let at = |round: &Vec<(f64, f64)>, percentile: f64| {
-        round.iter().find(|(p, _)| *p >= percentile - 1e-9).map(|(_, us)| *us)
+    let Some(first) = rounds.first() else { return vec![] };
+    let median = |(place, &(percentile, _)): (usize, &(f64, f64))| {
+        let values = rounds.iter().map(|round| round.get(place).map(|(_, us)| *us));
+        Some((percentile, Spread::of(values)?.median))
     };
-    [1.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.5, 99.9, 99.95, 99.99]
-        .into_iter()
-        .filter_map(|percentile| {
-            let values = rounds.iter().map(|round| at(round, percentile));
-            Some((percentile, Spread::of(values)?.median))
-        })
-        .collect()
+    first.iter().enumerate().filter_map(median).filter(|(p, _)| *p <= PERCENTILE_MAX).collect()
 }
 
 #[cfg(test)]

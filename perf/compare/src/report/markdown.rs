@@ -219,15 +219,15 @@ pub(crate) fn short_table(results: &Results) -> String {
         let _ = match group.series.kind {
             Kind::Saturated => write!(
                 text,
-                " {}: CPU, ns/message | less than {} |",
-                group.series.title, results.plan.peer
+                " {}: CPU, ns/message | less than {} | of {} |",
+                group.series.title, results.plan.peer, results.plan.floor
             ),
             Kind::Rate => write!(text, " {}: p50 added, us |", group.series.title),
             Kind::Search => write!(text, " {} |", group.series.title),
         };
     }
     let columns: usize =
-        short.iter().map(|g| if g.series.kind == Kind::Saturated { 2 } else { 1 }).sum();
+        short.iter().map(|g| if g.series.kind == Kind::Saturated { 3 } else { 1 }).sum();
     let _ = writeln!(text, "\n|---|{}", "--:|".repeat(columns));
     for name in names {
         let _ = write!(text, "| {name} |");
@@ -265,7 +265,8 @@ fn short_cells(text: &mut String, group: &Group<'_>, row: Option<&Row>) {
                 let Spread { median, min, max, .. } = ratio;
                 format!("{:.1}x ({:.1}-{:.1})", 1.0 / median, 1.0 / max, 1.0 / min)
             });
-            write!(text, " {}{mark} | {} |", or_none(spread), or_none(less))
+            let floor = cpu.and_then(|cpu| cpu.to_floor).map(|ratio| range(&ratio, 2));
+            write!(text, " {}{mark} | {} | {} |", or_none(spread), or_none(less), or_none(floor))
         }
         Kind::Rate => {
             let added = figure(Metric::P50).and_then(|p50| p50.added.or(p50.spread));
@@ -314,8 +315,8 @@ mod tests {
     #[test]
     fn the_short_table_says_how_many_times_less() {
         let text = short_table(&made_up());
-        has(&text, "| ours | 4500 (3000-6000) | 3.0x (3.0-3.0) | 9 (6-12) |");
+        has(&text, "| ours | 4500 (3000-6000) | 3.0x (3.0-3.0) | 1.20 (1.20-1.20) | 9 (6-12) |");
         has(&text, "| floor | 3750 (2500-5000) G |");
-        has(&text, "| direct | - | - | 0 (0-0) |");
+        has(&text, "| direct | - | - | - | 0 (0-0) |");
     }
 }
