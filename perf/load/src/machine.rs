@@ -32,6 +32,12 @@ pub(crate) fn process_ns(pids: &[u32]) -> Option<u64> {
     Some(sum)
 }
 
+/// CPU time of the calling thread.
+pub(crate) fn own_thread_ns() -> Option<u64> {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    stat.split_whitespace().next()?.parse().ok()
+}
+
 /// Time that a core did not idle, interrupts included; without what the hypervisor took.
 pub(crate) fn core_busy_ns(core: usize) -> Option<u64> {
     core_busy_of(&fs::read_to_string("/proc/stat").ok()?, core)
@@ -50,7 +56,7 @@ fn core_busy_of(stat: &str, core: usize) -> Option<u64> {
 /// Datagrams that the kernel dropped at the sockets of these local addresses, because nobody took them in time.
 pub(crate) fn socket_drops(addresses: &[SocketAddr]) -> u64 {
     let ports: Vec<u16> = addresses.iter().map(SocketAddr::port).collect();
-    let tables = ["/proc/net/udp", "/proc/net/udp6"].map(|path| fs::read_to_string(path));
+    let tables = ["/proc/net/udp", "/proc/net/udp6"].map(fs::read_to_string);
     tables.iter().flatten().map(|table| drops_of(table, &ports)).sum()
 }
 

@@ -18,6 +18,8 @@ pub use crate::engine::{Rate, Target};
 const SETTLE_NS: u64 = 500_000_000;
 /// How late the generator may be, as the 99th percentile.
 const LAG_US_MAX: f64 = 1_000.0;
+/// The generator never sleeps: with less of its core, something else ran there.
+const CORE_SHARE_MIN: f64 = 0.98;
 /// How busy the generator may be.
 const BUSY_MAX: f64 = 0.95;
 /// How much of the schedule must be sent within the window.
@@ -61,6 +63,7 @@ struct Sample {
     forwarded: u64,
     begun: u64,
     busy_ns: u64,
+    own_ns: Option<u64>,
     process_ns: Option<u64>,
     core_ns: Option<u64>,
 }
@@ -72,6 +75,7 @@ fn sample(setup: &Setup, engine: &Engine) -> Sample {
         forwarded: engine.tally().forwarded,
         begun: engine.begun(),
         busy_ns: engine.effort.busy_ns,
+        own_ns: machine::own_thread_ns(),
         process_ns,
         core_ns: setup.target_core.and_then(machine::core_busy_ns),
     }
@@ -174,6 +178,7 @@ fn report(setup: &Setup, engine: &Engine, [first, last]: [Sample; 2], drops: Dro
         (forwarded > 0).then(|| spent as f64 / forwarded as f64)
     };
     let process = first.process_ns.zip(last.process_ns);
+    let own_ns = last.own_ns.zip(first.own_ns).map_or(0, |(last, first)| last - first);
     let effort = engine.effort;
     let mut report = Report {
         scenario: setup.scenario.name.clone(),
@@ -212,6 +217,8 @@ fn report(setup: &Setup, engine: &Engine, [first, last]: [Sample; 2], drops: Dro
         response_latency_us: (!tally.response_latency.is_empty())
             .then(|| Quantiles::of(&tally.response_latency)),
         lag_us: Quantiles::of(&tally.lag),
+        generator_core_share: share(own_ns, last.at_ns - first.at_ns),
+        generator_ns_per_message: (forwarded > 0).then(|| own_ns as f64 / forwarded as f64),
         generator_cpu_share: (last.busy_ns - first.busy_ns) as f64 / window_ns,
         burst_mean: engine.burst_mean(),
         backlog_mean: matches!(setup.rate, Rate::Saturate { .. })
@@ -241,6 +248,10 @@ fn limits(setup: &Setup, report: &Report, engine: &Engine, begun: u64) -> Vec<St
     }
     if engine.refused() > 0 {
         found.push(format!("{} datagrams refused by the kernel when sent", engine.refused()));
+    }
+    if report.generator_core_share < CORE_SHARE_MIN {
+        let percent = report.generator_core_share * 100.0;
+        found.push(format!("had only {percent:.0} % of its core: something else ran there"));
     }
     match setup.rate {
         Rate::PerSecond(rate) => {

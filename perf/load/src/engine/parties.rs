@@ -19,10 +19,10 @@ use crate::tally::Tally;
 use crate::template::{self, Template};
 
 /// Calls whose backend is remembered, to see that a Call-ID stays where it is.
-const AFFINITIES_MAX: u64 = 1 << 20;
+const AFFINITIES_MAX: usize = 1 << 20;
 /// One first request of so many has its head read too.
-const HEADS_EVERY: u64 = 64;
-/// A message with a fast or slow verdict that does not name the flow.
+const HEADS_EVERY: u64 = 16;
+/// Room for what was sent, to compare with what came.
 const SCRATCH_BYTES: usize = 16 << 10;
 
 /// Where requests go.
@@ -124,7 +124,7 @@ impl Parties {
             callers,
             backends,
             flows: Flows::new(),
-            affinities: vec![(u64::MAX, NO_BACKEND); AFFINITIES_MAX as usize],
+            affinities: vec![(u64::MAX, NO_BACKEND); AFFINITIES_MAX],
             held: VecDeque::new(),
             index: Index::default(),
             scratch: Vec::with_capacity(SCRATCH_BYTES),
@@ -348,7 +348,8 @@ impl Parties {
             }
             bytes
         };
-        let is_sample = identity.step == Step::Request && identity.flow % HEADS_EVERY == 0;
+        let is_sample =
+            identity.step == Step::Request && mix(identity.flow).is_multiple_of(HEADS_EVERY);
         if is_sample && !compare::head_is_right(bytes, sent, &mut self.index) {
             self.tally.wrong_bytes += 1;
         }
@@ -384,7 +385,7 @@ impl Parties {
 
     /// The backend that this Call-ID belongs to: where its first request went.
     fn known_backend(&mut self, plan: Plan, step: Step, backend: u8) -> u8 {
-        let slot = &mut self.affinities[place(plan.call % AFFINITIES_MAX)];
+        let slot = &mut self.affinities[place(plan.call % AFFINITIES_MAX as u64)];
         if slot.0 != plan.call && step == Step::Request {
             *slot = (plan.call, backend);
         }
@@ -409,7 +410,6 @@ impl Parties {
 
     fn values(&self, plan: Plan, identity: Identity) -> Values {
         let call = hex16(mix(self.seed.wrapping_add(plan.call)));
-        // The request that a response answers has the branch.
         let port = self.callers[plan.source].address.port();
         let digit = |divisor: u16| b'0' + u8::try_from(port / divisor % 10).expect("a digit");
         Values {
