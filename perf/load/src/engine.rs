@@ -14,7 +14,7 @@ use parties::{Parties, Port};
 use crate::clock::Clock;
 use crate::scenario::{Flow, Scenario};
 use crate::schedule::Schedule;
-use crate::sockets::{self, Batch};
+use crate::sockets::{self, Batch, Burst};
 use crate::tally::Tally;
 
 /// First requests of one turn.
@@ -151,19 +151,19 @@ impl Engine {
 
     /// Datagrams that the kernel refused to send.
     pub(crate) fn refused(&self) -> u64 {
-        self.ports().map(|port| port.burst.refused).sum()
+        self.bursts().map(|burst| burst.refused).sum()
     }
 
     /// Datagrams of one send call, on average.
     pub(crate) fn burst_mean(&self) -> f64 {
-        let (sent, bursts) = self
-            .ports()
-            .fold((0, 0), |sum, port| (sum.0 + port.burst.sent, sum.1 + port.burst.bursts));
+        let sum = |sum: (u64, u64), burst: &Burst| (sum.0 + burst.sent, sum.1 + burst.bursts);
+        let (sent, bursts) = self.bursts().fold((0, 0), sum);
         sent as f64 / bursts.max(1) as f64
     }
 
-    fn ports(&self) -> impl Iterator<Item = &Port> {
-        self.parties.callers.iter().chain(&self.parties.backends)
+    fn bursts(&self) -> impl Iterator<Item = &Burst> {
+        let ports = self.parties.callers.iter().chain(&self.parties.backends);
+        ports.flat_map(|port| [&port.early, &port.burst])
     }
 
     /// One turn; says what time it is. `starts` allows new flows.

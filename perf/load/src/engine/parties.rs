@@ -39,20 +39,30 @@ pub enum Target {
 pub(super) struct Port {
     pub(super) socket: UdpSocket,
     pub(super) burst: Burst,
+    /// What must leave before `burst`: a 180 and its 200 differ in size, so each has its own burst.
+    pub(super) early: Burst,
     pub(super) address: SocketAddr,
 }
 
 impl Port {
     pub(super) fn new(socket: UdpSocket, burst_max: usize) -> std::io::Result<Self> {
         let address = socket.local_addr()?;
-        Ok(Self { socket, burst: Burst::new(burst_max), address })
+        Ok(Self { socket, burst: Burst::new(burst_max), early: Burst::new(burst_max), address })
     }
 
     fn commit(&mut self, destination: SocketAddr) {
+        if !self.burst.joins(destination) {
+            self.early.flush(&self.socket);
+        }
         self.burst.commit(&self.socket, destination);
     }
 
+    fn commit_early(&mut self, destination: SocketAddr) {
+        self.early.commit(&self.socket, destination);
+    }
+
     pub(super) fn flush(&mut self) {
+        self.early.flush(&self.socket);
         self.burst.flush(&self.socket);
     }
 }
@@ -296,14 +306,15 @@ impl Parties {
             _ => ("SIP/2.0 200 OK\r\n", &template.ok),
         };
         let port = &mut self.backends[backend];
-        let out = port.burst.writer();
+        let is_early = step == Step::Ringing;
+        let out = if is_early { port.early.writer() } else { port.burst.writer() };
         out.extend_from_slice(line.as_bytes());
         dialog::copy_to_answer(head, makes_dialog, out);
         if step != Step::ByeOk {
             out.extend_from_slice(&self.contacts[backend]);
         }
         tail.render(&values, out);
-        port.commit(destination);
+        if is_early { port.commit_early(destination) } else { port.commit(destination) }
     }
 
     /// Which message this is, whether it says what was sent, and its head: the part that a target may change. What

@@ -165,7 +165,7 @@ impl Work {
             Some(Fault::CorruptBody) if out.contains("a=sendrecv") => {
                 out = out.replace("a=sendrecv", "a=sendonlx");
             }
-            Some(Fault::CorruptBody) => out = out.replace("CSeq: 1", "CSeq: 7"),
+            Some(Fault::CorruptBody) => out = out.replace("CSeq: ", "CSeq: 7"),
             Some(Fault::CorruptFrom) => out = out.replace(";tag=", ";tag-"),
             Some(Fault::AddField) => out = out.replace("Call-ID:", "X-New: 1\r\nCall-ID:"),
             Some(Fault::CorruptUri) => out = out.replacen(" sip:", " sip:x", 1),
