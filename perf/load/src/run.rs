@@ -16,12 +16,12 @@ pub use crate::engine::{Rate, Target};
 
 /// Without an arrival for this long, what is under way is lost.
 const SETTLE_NS: u64 = 500_000_000;
-/// How late the generator may be, as the 99th percentile.
-const LAG_US_MAX: f64 = 1_000.0;
+/// How late the generator may be: half of all sends, and 99 of 100. How busy it is says nothing: with more to do its
+/// batches grow and cost less for each message, until at last it is late.
+const LAG_P50_US_MAX: f64 = 100.0;
+const LAG_P99_US_MAX: f64 = 1_000.0;
 /// The generator never sleeps: with less of its core, something else ran there.
 const CORE_SHARE_MIN: f64 = 0.98;
-/// How busy the generator may be.
-const BUSY_MAX: f64 = 0.95;
 /// How much of the schedule must be sent within the window.
 const SENT_SHARE_MIN: f64 = 0.99;
 
@@ -255,11 +255,9 @@ fn limits(setup: &Setup, report: &Report, engine: &Engine, begun: u64) -> Vec<St
     }
     match setup.rate {
         Rate::PerSecond(rate) => {
-            if report.lag_us.p99 > LAG_US_MAX {
-                found.push(format!("late by {:.0} us (p99)", report.lag_us.p99));
-            }
-            if report.generator_cpu_share > BUSY_MAX {
-                found.push(format!("busy for {:.0} %", report.generator_cpu_share * 100.0));
+            let Quantiles { p50, p99, .. } = report.lag_us;
+            if p50 > LAG_P50_US_MAX || p99 > LAG_P99_US_MAX {
+                found.push(format!("late by {p50:.0} us (p50), {p99:.0} us (p99)"));
             }
             let due = rate * setup.seconds;
             // A Poisson process of mean `due` is this much off in one case of a thousand.
