@@ -195,8 +195,8 @@ impl Flows {
     }
 }
 
-const fn slot(number: u64) -> usize {
-    (number % FLOWS_MAX as u64) as usize
+fn slot(number: u64) -> usize {
+    usize::try_from(number % FLOWS_MAX as u64).expect("an index")
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ pub fn headroom(setup: &Setup) -> std::io::Result<Headroom> {
     let discard_rate = discard(&alone)?;
     Ok(Headroom {
         direct_rate: direct.rate_forwarded,
+        direct_ns_per_message: direct.generator_ns_per_message.unwrap_or(0.0),
         direct_burst_mean: direct.burst_mean,
         discard_rate,
     })

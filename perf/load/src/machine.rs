@@ -2,6 +2,7 @@
 //!
 //! Owns: reading `/proc`. Times are nanoseconds; those of a core come in ticks of 10 ms, so measure for seconds.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 
@@ -18,18 +19,34 @@ pub(crate) fn pin(core: usize) -> std::io::Result<()> {
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
-/// CPU time of all threads of these processes. `None` when one of them is gone.
-pub(crate) fn process_ns(pids: &[u32]) -> Option<u64> {
-    let mut sum = 0;
+/// CPU time of threads, by their id.
+pub(crate) type ThreadTimes = BTreeMap<u32, u64>;
+
+/// CPU time of all threads of these processes. `None` when one of the processes is gone.
+pub(crate) fn thread_times(pids: &[u32]) -> Option<ThreadTimes> {
+    let mut times = ThreadTimes::new();
     for pid in pids {
         for task in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
-            let stat = fs::read_to_string(task.ok()?.path().join("schedstat"));
+            let path = task.ok()?.path();
+            let id = path.file_name()?.to_str()?.parse().ok()?;
             // A thread that ended in between takes its time with it.
-            let Ok(stat) = stat else { continue };
-            sum += stat.split_whitespace().next()?.parse::<u64>().ok()?;
+            let Ok(stat) = fs::read_to_string(path.join("schedstat")) else { continue };
+            times.insert(id, stat.split_whitespace().next()?.parse().ok()?);
         }
     }
-    Some(sum)
+    Some(times)
+}
+
+/// CPU time between two samples. Threads that began in between count from zero, those that ended not at all.
+pub(crate) fn spent_ns(first: &ThreadTimes, last: &ThreadTimes) -> u64 {
+    let before = |id| first.get(id).copied().unwrap_or(0);
+    last.iter().map(|(id, time)| time.saturating_sub(before(id))).sum()
+}
+
+/// CPU time of the calling thread.
+pub(crate) fn own_thread_ns() -> Option<u64> {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    stat.split_whitespace().next()?.parse().ok()
 }
 
 /// Time that a core did not idle, interrupts included; without what the hypervisor took.
@@ -50,7 +67,7 @@ fn core_busy_of(stat: &str, core: usize) -> Option<u64> {
 /// Datagrams that the kernel dropped at the sockets of these local addresses, because nobody took them in time.
 pub(crate) fn socket_drops(addresses: &[SocketAddr]) -> u64 {
     let ports: Vec<u16> = addresses.iter().map(SocketAddr::port).collect();
-    let tables = ["/proc/net/udp", "/proc/net/udp6"].map(|path| fs::read_to_string(path));
+    let tables = ["/proc/net/udp", "/proc/net/udp6"].map(fs::read_to_string);
     tables.iter().flatten().map(|table| drops_of(table, &ports)).sum()
 }
 
@@ -97,12 +114,19 @@ mod tests {
 
     #[test]
     fn own_time_grows() {
-        let own = [std::process::id()];
-        let before = process_ns(&own).expect("we are here");
+        let own = || thread_times(&[std::process::id()]).expect("we are here");
+        let before = own();
         let mut number = 1_u64;
-        while process_ns(&own).expect("we are here") < before + 1_000_000 {
+        while spent_ns(&before, &own()) < 1_000_000 {
             number = std::hint::black_box(number.rotate_left(1));
         }
-        assert!(process_ns(&[u32::MAX]).is_none());
+        assert!(thread_times(&[u32::MAX]).is_none());
+    }
+
+    #[test]
+    fn threads_come_and_go() {
+        let first = ThreadTimes::from([(1, 100), (2, 50)]);
+        let last = ThreadTimes::from([(1, 130), (3, 7)]);
+        assert_eq!(spent_ns(&first, &last), 37);
     }
 }

@@ -126,8 +126,9 @@ impl Pattern {
 pub(crate) fn hex16(value: u64) -> [u8; 16] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut digits = [0; 16];
-    for (at, digit) in digits.iter_mut().enumerate() {
-        *digit = DIGITS[(value >> (60 - 4 * at)) as usize & 0xf];
+    for (two, byte) in digits.chunks_exact_mut(2).zip(value.to_be_bytes()) {
+        two[0] = DIGITS[usize::from(byte >> 4)];
+        two[1] = DIGITS[usize::from(byte & 0xf)];
     }
     digits
 }

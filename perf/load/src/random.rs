@@ -49,7 +49,6 @@ impl Random {
 }
 
 /// The number in `0..bound` that a hash stands for.
-#[expect(clippy::cast_possible_truncation, reason = "the high half of a product is below `bound`")]
 pub(crate) const fn pick(hash: u64, bound: u64) -> u64 {
     ((hash as u128 * bound as u128) >> 64) as u64
 }

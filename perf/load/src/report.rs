@@ -48,7 +48,9 @@ pub struct Responses {
 pub struct Headroom {
     /// Messages that arrived, sent straight to its own backends, with all checks.
     pub direct_rate: f64,
-    /// Of those, the median length of a burst is not known; this is the mean.
+    /// CPU time of the generator for each of them: the figure that other load on the machine does not spoil.
+    pub direct_ns_per_message: f64,
+    /// Datagrams of one send call there, on average.
     pub direct_burst_mean: f64,
     /// Messages sent to a socket on another core that throws them away.
     pub discard_rate: f64,
@@ -113,6 +115,10 @@ pub struct Report {
     pub lag_us: Quantiles,
     /// Share of the window in which the generator had something to do.
     pub generator_cpu_share: f64,
+    /// Share of its core that the generator had; it never sleeps, so less than 1 is other load.
+    pub generator_core_share: f64,
+    /// CPU time of the generator for each forwarded message, idle turns included.
+    pub generator_ns_per_message: Option<f64>,
     /// Datagrams of one send call, on average.
     pub burst_mean: f64,
     /// Flows under way, on average, when all sockets were empty; of a saturating run.

@@ -136,14 +136,19 @@ impl Burst {
         &mut self.buffer
     }
 
+    /// Whether the datagram that was appended can leave together with those before it.
+    pub(crate) fn joins(&self, destination: SocketAddr) -> bool {
+        self.count > 0
+            && self.count < self.count_max
+            && self.buffer.len() - self.writing == self.segment_bytes
+            && self.destination == Some(destination)
+            && self.buffer.len() <= BURST_BYTES_MAX
+    }
+
     /// Ends the datagram that was appended. One that does not fit to those before it sends those first.
     pub(crate) fn commit(&mut self, socket: &UdpSocket, destination: SocketAddr) {
         let length = self.buffer.len() - self.writing;
-        let joins = self.count > 0
-            && self.count < self.count_max
-            && length == self.segment_bytes
-            && self.destination == Some(destination)
-            && self.buffer.len() <= BURST_BYTES_MAX;
+        let joins = self.joins(destination);
         if !joins && self.count > 0 {
             self.send(socket, self.writing);
             self.buffer.drain(..self.writing);

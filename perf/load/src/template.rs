@@ -86,7 +86,7 @@ fn words(scenario: &Scenario, callers: IpAddr, random: &mut Random) -> Words {
         let length = low + random.index(high - low + 1);
         random.word(length)
     };
-    let (user, peer) = (word(3, 16), word(3, 16));
+    let (user, peer) = (word(3, 14), word(3, 14));
     let name = word(4, 14);
     Words {
         caller: format!("{host}:{{port}}"),
@@ -101,10 +101,36 @@ fn words(scenario: &Scenario, callers: IpAddr, random: &mut Random) -> Words {
     }
 }
 
+/// Words of which a bare request is not longer than `size`, if chance has such.
+fn fitting_words(
+    scenario: &Scenario,
+    kind: Kind,
+    size: usize,
+    callers: IpAddr,
+    random: &mut Random,
+) -> Words {
+    const DRAWS_MAX: usize = 100;
+    let mut drawn = words(scenario, callers, random);
+    for _ in 1..DRAWS_MAX {
+        let text = request_text(&drawn, kind, &via(&drawn), "", "", 0);
+        if Pattern::new(&text).len() <= size {
+            break;
+        }
+        drawn = words(scenario, callers, random);
+    }
+    drawn
+}
+
+/// The caller's Via and Max-Forwards.
+fn via(words: &Words) -> String {
+    let Words { caller, rport, branch, .. } = words;
+    format!("Via: SIP/2.0/UDP {caller}{rport};branch={branch}\r\nMax-Forwards: 70\r\n")
+}
+
 fn template(scenario: &Scenario, part: &Part, callers: IpAddr, random: &mut Random) -> Template {
-    let words = words(scenario, callers, random);
     let size = u64::from(part.bytes - part.spread) + random.below(u64::from(2 * part.spread) + 1);
     let size = usize::try_from(size).expect("a message is short");
+    let words = fitting_words(scenario, part.kind, size, callers, random);
     let to_tag = format!("{};tag=b{{tag}}{}", words.to, random.word(4));
     let method = method(part.kind);
     let closing = "Content-Length: 0\r\nX-Load: {id}\r\n\r\n";
@@ -122,10 +148,7 @@ fn template(scenario: &Scenario, part: &Part, callers: IpAddr, random: &mut Rand
     } else {
         closing.to_owned()
     };
-    let via = format!(
-        "Via: SIP/2.0/UDP {}{};branch={}\r\nMax-Forwards: 70\r\n",
-        words.caller, words.rport, words.branch
-    );
+    let via = via(&words);
     Template {
         kind: part.kind,
         request: request(&words, part.kind, &via, size),
@@ -183,6 +206,13 @@ fn request_text(
     };
     let expires = if kind == Kind::Register { "Expires: 3600\r\n" } else { "" };
     let agent = if agent.is_empty() { String::new() } else { format!("User-Agent: {agent}\r\n") };
+    // RFC 3261 11.1: OPTIONS may go without.
+    let contact = match kind {
+        Kind::Options => String::new(),
+        Kind::Invite | Kind::Register => {
+            format!("Contact: <sip:{user}@{caller};transport=udp>\r\n")
+        }
+    };
     let (content, end) = if kind == Kind::Invite {
         let body = sdp("offer", sdp_bytes);
         let length = Pattern::new(&body).len();
@@ -192,8 +222,7 @@ fn request_text(
     };
     format!(
         "{method} {uri} SIP/2.0\r\n{via}{{tail}}From: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
-         CSeq: {{cseq}} {method}\r\nContact: <sip:{user}@{caller};transport=udp>\r\n\
-         {expires}{fillers}{agent}{content}\r\n{end}"
+         CSeq: {{cseq}} {method}\r\n{contact}{expires}{fillers}{agent}{content}\r\n{end}"
     )
 }
 

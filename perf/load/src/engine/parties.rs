@@ -19,10 +19,10 @@ use crate::tally::Tally;
 use crate::template::{self, Template};
 
 /// Calls whose backend is remembered, to see that a Call-ID stays where it is.
-const AFFINITIES_MAX: u64 = 1 << 20;
+const AFFINITIES_MAX: usize = 1 << 20;
 /// One first request of so many has its head read too.
-const HEADS_EVERY: u64 = 64;
-/// A message with a fast or slow verdict that does not name the flow.
+const HEADS_EVERY: u64 = 16;
+/// Room for what was sent, to compare with what came.
 const SCRATCH_BYTES: usize = 16 << 10;
 
 /// Where requests go.
@@ -39,20 +39,30 @@ pub enum Target {
 pub(super) struct Port {
     pub(super) socket: UdpSocket,
     pub(super) burst: Burst,
+    /// What must leave before `burst`: a 180 and its 200 differ in size, so each has its own burst.
+    pub(super) early: Burst,
     pub(super) address: SocketAddr,
 }
 
 impl Port {
     pub(super) fn new(socket: UdpSocket, burst_max: usize) -> std::io::Result<Self> {
         let address = socket.local_addr()?;
-        Ok(Self { socket, burst: Burst::new(burst_max), address })
+        Ok(Self { socket, burst: Burst::new(burst_max), early: Burst::new(burst_max), address })
     }
 
     fn commit(&mut self, destination: SocketAddr) {
+        if !self.burst.joins(destination) {
+            self.early.flush(&self.socket);
+        }
         self.burst.commit(&self.socket, destination);
     }
 
+    fn commit_early(&mut self, destination: SocketAddr) {
+        self.early.commit(&self.socket, destination);
+    }
+
     pub(super) fn flush(&mut self) {
+        self.early.flush(&self.socket);
         self.burst.flush(&self.socket);
     }
 }
@@ -124,7 +134,7 @@ impl Parties {
             callers,
             backends,
             flows: Flows::new(),
-            affinities: vec![(u64::MAX, NO_BACKEND); AFFINITIES_MAX as usize],
+            affinities: vec![(u64::MAX, NO_BACKEND); AFFINITIES_MAX],
             held: VecDeque::new(),
             index: Index::default(),
             scratch: Vec::with_capacity(SCRATCH_BYTES),
@@ -296,14 +306,15 @@ impl Parties {
             _ => ("SIP/2.0 200 OK\r\n", &template.ok),
         };
         let port = &mut self.backends[backend];
-        let out = port.burst.writer();
+        let is_early = step == Step::Ringing;
+        let out = if is_early { port.early.writer() } else { port.burst.writer() };
         out.extend_from_slice(line.as_bytes());
         dialog::copy_to_answer(head, makes_dialog, out);
         if step != Step::ByeOk {
             out.extend_from_slice(&self.contacts[backend]);
         }
         tail.render(&values, out);
-        port.commit(destination);
+        if is_early { port.commit_early(destination) } else { port.commit(destination) }
     }
 
     /// Which message this is, whether it says what was sent, and its head: the part that a target may change. What
@@ -348,7 +359,8 @@ impl Parties {
             }
             bytes
         };
-        let is_sample = identity.step == Step::Request && identity.flow % HEADS_EVERY == 0;
+        let is_sample =
+            identity.step == Step::Request && mix(identity.flow).is_multiple_of(HEADS_EVERY);
         if is_sample && !compare::head_is_right(bytes, sent, &mut self.index) {
             self.tally.wrong_bytes += 1;
         }
@@ -384,7 +396,7 @@ impl Parties {
 
     /// The backend that this Call-ID belongs to: where its first request went.
     fn known_backend(&mut self, plan: Plan, step: Step, backend: u8) -> u8 {
-        let slot = &mut self.affinities[place(plan.call % AFFINITIES_MAX)];
+        let slot = &mut self.affinities[place(plan.call % AFFINITIES_MAX as u64)];
         if slot.0 != plan.call && step == Step::Request {
             *slot = (plan.call, backend);
         }
@@ -409,7 +421,6 @@ impl Parties {
 
     fn values(&self, plan: Plan, identity: Identity) -> Values {
         let call = hex16(mix(self.seed.wrapping_add(plan.call)));
-        // The request that a response answers has the branch.
         let port = self.callers[plan.source].address.port();
         let digit = |divisor: u16| b'0' + u8::try_from(port / divisor % 10).expect("a digit");
         Values {
