@@ -240,7 +240,7 @@ pub(crate) fn short_table(results: &Results) -> String {
     let _ = writeln!(
         text,
         "\nMedian of {} interleaved rounds (lowest-highest) on {}, {} cores, loopback, {}; {}{}. G: the generator was \
-         the limit. Method: [perf/README.md](../README.md).",
+         the limit. Method: `perf/README.md`.",
         results.rounds,
         results.machine.cpu,
         results.machine.cores,
