@@ -15,7 +15,8 @@ to {floor}: the median of the ratios within each round, with lowest and highest.
 that the target forwarded, requests and responses alike. *Process*: CPU time of all its processes. *Core*: all that \
 the core was busy with, soft interrupts included.\n\n\
 Marks: **G**n: in n rounds the generator was the limit, so the figure is a lower bound of what the target can do. \
-**U**n: in n rounds the target had less than 90 % of its core, so it was not saturated. **S**: the target shares a core with the generator. **L**n: in n rounds more than 0.1 % was lost at this rate. \
+**U**n: in n rounds the target had less than 90 % of its core, so it was not saturated. \
+**S**: the target shares a core with the generator. **L**n: in n rounds more than 0.1 % was lost at this rate. \
 **W**n: in n rounds the generator saw duplicates, a wrong backend or wrong bytes. **X**n: n runs failed.\n";
 
 /// The whole document.

@@ -10,7 +10,8 @@ const STYLE: &str = "\
 text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;font-size:12px;fill:#4a5361}\
 .title{font-size:18px;font-weight:600;fill:#17202b}.heading{font-size:14px;font-weight:600;fill:#17202b}\
 .name{fill:#17202b}.paper{fill:#ffffff}.grid{stroke:#dfe4ea;stroke-width:1}.axis{stroke:#8a94a3;stroke-width:1}\
-.whisker{stroke:#17202b;stroke-width:1.4}polyline{fill:none;stroke-linejoin:round}[class^=l]{stroke-width:2}.dashed{stroke-dasharray:6 4}\
+.whisker{stroke:#17202b;stroke-width:1.4}polyline{fill:none;stroke-linejoin:round}\
+[class^=l]{stroke-width:2}.dashed{stroke-dasharray:6 4}\
 .b0{fill:#9aa5b3}.b1{fill:#1c6dd0}.b2{fill:#d7dce2}\
 .l0{stroke:#1c6dd0}.l1{stroke:#e07b00}.l2{stroke:#c2255c}.l3{stroke:#12a182}.l4{stroke:#8e5bd0}.l5{stroke:#7d8896}\
 .l6{stroke:#6b4a1f}.l7{stroke:#0c8fa8}\
