@@ -4,12 +4,14 @@
 //! allocated per message except the route set of a call. Times are nanoseconds since the clock started.
 
 mod parties;
+mod port;
 
 use std::net::{IpAddr, SocketAddr};
 
 pub use parties::Target;
 
-use parties::{Parties, Port};
+use parties::Parties;
+use port::Port;
 
 use crate::clock::Clock;
 use crate::scenario::{Flow, Scenario};

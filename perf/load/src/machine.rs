@@ -105,9 +105,9 @@ mod tests {
 
     #[test]
     fn drops_are_those_of_the_named_ports() {
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n\
-            1: 0100007F:13C4 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1 2 0 17\n\
-            2: 0100007F:13C5 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1 2 0 5\n";
+        let table = "sl local_address rem_address .. inode ref pointer drops\n\
+            1: 0100007F:13C4 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 1 2 0 17\n\
+            2: 0100007F:13C5 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 1 2 0 5\n";
         assert_eq!(drops_of(table, &[0x13c4]), 17);
         assert_eq!(drops_of(table, &[0x13c4, 0x13c5, 9]), 22);
     }

@@ -9,7 +9,7 @@ use crate::report::Report;
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 480.0;
 /// Ends of the panel.
-const X: (f64, f64) = (78.0, 936.0);
+const X: (f64, f64) = (78.0, 912.0);
 const Y: (f64, f64) = (420.0, 96.0);
 /// Nines at the right end of the axis.
 const NINES_MAX: f64 = 5.0;

@@ -139,9 +139,11 @@ pub struct Report {
     pub histogram: Vec<(f64, f64)>,
 }
 
-/// Percentiles of the plot: 1 - 10^(-n/8), as percent.
+/// Percentiles of the plot: 1 - 10^(-n/8), as percent, as far as there are values beyond them.
 pub(crate) fn percentiles(times: &Times) -> Vec<(f64, f64)> {
-    let quantiles = (1..=40).map(|eighths| 1.0 - 10_f64.powf(-f64::from(eighths) / 8.0));
+    let beyond = (1..=40).map(|eighths| 10_f64.powf(-f64::from(eighths) / 8.0));
+    let known = beyond.take_while(|share| share * times.len() as f64 >= 1.0);
+    let quantiles = known.map(|share| 1.0 - share);
     quantiles.map(|quantile| (quantile * 100.0, times.quantile_us(quantile))).collect()
 }
 
@@ -228,6 +230,8 @@ pub struct SearchReport {
     pub scenario: String,
     /// The highest rate that passed, in flows per second; 0 when none did.
     pub max_rate: f64,
+    /// That is the upper bound of the search: the target may take more.
+    pub bound_reached: bool,
     /// The loss that was allowed.
     pub loss_max: f64,
     /// A run at half of that rate.
@@ -252,6 +256,9 @@ impl SearchReport {
         }
         let bound = self.loss_max * 100.0;
         let _ = writeln!(text, "\nhighest rate with loss below {bound} %: {:.0}/s", self.max_rate);
+        if self.bound_reached {
+            text.push_str("(the upper bound of the search: it may take more)\n");
+        }
         if let Some(half) = &self.at_half {
             let _ = write!(text, "\nat half of it:\n\n{}", half.markdown());
         }

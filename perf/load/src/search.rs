@@ -22,13 +22,25 @@ pub struct Bounds {
     pub half_seconds: f64,
 }
 
+/// A run that the generator spoiled, by a stall of the machine perhaps, is made again so often.
+const RETRIES_MAX: u32 = 2;
+
+/// What a run at one rate says about the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Failed,
+    /// Nothing: the generator was the limit.
+    Spoiled,
+}
+
 /// Searches.
 ///
 /// # Errors
 /// When a run cannot be made.
 pub fn search(setup: &Setup, bounds: Bounds) -> std::io::Result<SearchReport> {
     let mut steps = Vec::new();
-    let mut attempt = |rate: f64| -> std::io::Result<bool> {
+    let mut attempt = |rate: f64| -> std::io::Result<Outcome> {
         let report = run(&Setup { rate: Rate::PerSecond(rate), ..setup.clone() })?;
         let passed =
             report.loss < bounds.loss_max && report.faults() == 0 && !report.generator_limited;
@@ -50,11 +62,26 @@ pub fn search(setup: &Setup, bounds: Bounds) -> std::io::Result<SearchReport> {
             passed,
             generator_limited: report.generator_limited,
         });
-        Ok(passed)
+        Ok(match (passed, report.generator_limited) {
+            (true, _) => Outcome::Passed,
+            (false, true) => Outcome::Spoiled,
+            (false, false) => Outcome::Failed,
+        })
     };
-    let found = bisect(bounds, &mut attempt)?;
-    // What ended the search is the lowest rate that failed; without one, the upper bound did.
-    let failed = steps.iter().filter(|step| !step.passed);
+    let mut stubborn = |rate: f64| -> std::io::Result<bool> {
+        for _ in 0..RETRIES_MAX {
+            match attempt(rate)? {
+                Outcome::Passed => return Ok(true),
+                Outcome::Failed => return Ok(false),
+                Outcome::Spoiled => {}
+            }
+        }
+        Ok(attempt(rate)? == Outcome::Passed)
+    };
+    let found = bisect(bounds, &mut stubborn)?;
+    // What ended the search is the lowest rate that failed for good; without one, the upper bound did.
+    let max_rate = found.unwrap_or(0.0);
+    let failed = steps.iter().filter(|step| !step.passed && step.rate > max_rate);
     let lowest = failed.min_by(|one, other| one.rate.total_cmp(&other.rate));
     let generator_limited = lowest.is_some_and(|step| step.generator_limited);
     let at_half = found
@@ -65,7 +92,8 @@ pub fn search(setup: &Setup, bounds: Bounds) -> std::io::Result<SearchReport> {
         .transpose()?;
     Ok(SearchReport {
         scenario: setup.scenario.name.clone(),
-        max_rate: found.unwrap_or(0.0),
+        max_rate,
+        bound_reached: max_rate >= bounds.high,
         loss_max: bounds.loss_max,
         at_half,
         steps,

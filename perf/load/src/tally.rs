@@ -27,6 +27,10 @@ impl Times {
         self.0.is_empty()
     }
 
+    pub(crate) fn len(&self) -> u64 {
+        self.0.len()
+    }
+
     /// The value below which this share of all lies, in microseconds.
     pub(crate) fn quantile_us(&self, quantile: f64) -> f64 {
         round_us(self.0.value_at_quantile(quantile))

@@ -4,17 +4,17 @@
 //! (nanoseconds), and of sockets only that bursts leave through them.
 
 use std::collections::VecDeque;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 use sipedge::sip::message::Index;
 
+use super::port::Port;
 use crate::compare;
 use crate::dialog::{self, Route};
 use crate::flows::{Flows, Identity, NO_BACKEND, Record, Step};
 use crate::pattern::{Values, from_hex16, hex16};
 use crate::random::{mix, pick};
 use crate::scenario::{Flow, Kind, Scenario};
-use crate::sockets::Burst;
 use crate::tally::Tally;
 use crate::template::{self, Template};
 
@@ -32,39 +32,6 @@ pub enum Target {
     Address(SocketAddr),
     /// Straight to the backends: what the generator carries alone.
     Direct,
-}
-
-/// One socket with what waits to leave through it.
-#[derive(Debug)]
-pub(super) struct Port {
-    pub(super) socket: UdpSocket,
-    pub(super) burst: Burst,
-    /// What must leave before `burst`: a 180 and its 200 differ in size, so each has its own burst.
-    pub(super) early: Burst,
-    pub(super) address: SocketAddr,
-}
-
-impl Port {
-    pub(super) fn new(socket: UdpSocket, burst_max: usize) -> std::io::Result<Self> {
-        let address = socket.local_addr()?;
-        Ok(Self { socket, burst: Burst::new(burst_max), early: Burst::new(burst_max), address })
-    }
-
-    fn commit(&mut self, destination: SocketAddr) {
-        if !self.burst.joins(destination) {
-            self.early.flush(&self.socket);
-        }
-        self.burst.commit(&self.socket, destination);
-    }
-
-    fn commit_early(&mut self, destination: SocketAddr) {
-        self.early.commit(&self.socket, destination);
-    }
-
-    pub(super) fn flush(&mut self) {
-        self.early.flush(&self.socket);
-        self.burst.flush(&self.socket);
-    }
 }
 
 /// A call between ACK and BYE.
