@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use sipedge::sip::{Cause, DropReason, Verdict};
 
+use super::backend::BOUNCE;
 use super::edge::{Outcome, Sent};
 use super::invariants::{Invariant, Judged, must};
 use super::kept::{self, Allowed};
@@ -166,7 +167,16 @@ impl Pass<'_> {
         })?;
         let side =
             if self.backends.contains(&sent.to) { self.plan.private() } else { address(PUBLIC) };
-        must(sent.from == side, Invariant::RightListener, || self.show())?;
+        if sent.from != side {
+            // What a backend sends to the world by its Request-URI leaves by the listener that it came in by; and an edge
+            // does not know the listener of a pool that a backend has left.
+            let is_outside = sent.to == address(BOUNCE);
+            let has_left = self.backends.contains(&sent.to) && !self.members.contains(&sent.to);
+            must(is_outside || has_left, Invariant::RightListener, || self.show())?;
+            if has_left {
+                ledger.count("to a backend out of the pool from the other listener");
+            }
+        }
         if !text.is_request() {
             ledger.count("response sent on");
             return Ok(());

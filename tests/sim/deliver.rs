@@ -17,7 +17,9 @@ use super::trace::Trace;
 use super::world::World;
 
 /// One message in so many is given to a twin of the edge too.
-const TWIN_EVERY: u64 = 3;
+const TWIN_EVERY: u64 = 4;
+/// Counting live entries reads the whole table.
+const BOUNDS_EVERY: u64 = 64;
 
 impl World {
     pub(crate) fn deliver(&mut self, datagram: Datagram) -> Judged {
@@ -113,8 +115,10 @@ impl World {
                 || self.phones.iter().any(|p| p.nat.is_none() && p.agent.address == to)
         };
         pass.check(&mut self.ledger, &lives_at)?;
-        let (live, room) = node.fullest(now);
-        must(live <= room, Invariant::Bounds, || format!("{live} entries, room for {room}"))?;
+        if self.serial % BOUNDS_EVERY == 0 {
+            let (live, room) = node.fullest(now);
+            must(live <= room, Invariant::Bounds, || format!("{live} entries, room for {room}"))?;
+        }
         self.agrees(edge, datagram, &outcome)?;
         if let Some(sent) = outcome.sent {
             self.send(sent.from, sent.to, sent.bytes);

@@ -122,7 +122,10 @@ impl Ledger {
     ///    earlier copy was no ACK or CANCEL: those are not remembered.
     /// 3. An edge with the same pool and the same sealing key picked for an earlier copy, and the pool picks by key.
     ///
-    /// Nothing is promised when neither holds: the route flapped (or the edge died) between two copies *and* a pool edit
+    /// So a new sealing key gives a new branch to the copies of a request along a token: the far end takes the second one
+    /// for a merged request (RFC 3261 8.2.2.2), and a CANCEL or the ACK of a failure does not match.
+    ///
+    /// Nothing is promised when none holds: the route flapped (or the edge died) between two copies *and* a pool edit
     /// or a new sealing key had reached only one of the two edges, or the pool picks by turns. Such ways are counted.
     pub(crate) fn way(
         &mut self,
@@ -146,6 +149,10 @@ impl Ledger {
         let mut split = false;
         if let Some(first) = promised {
             let may_rebranch = !way.is_balanced && first.setup.1 != way.setup.1;
+            split = may_rebranch && first.branch != way.branch;
+            if split {
+                *self.counts.entry("unpromised: another branch along a token").or_default() += 1;
+            }
             let same_branch = may_rebranch || first.branch == way.branch;
             must(first.to == way.to && same_branch, Invariant::SameWay, || {
                 format!("{came}: {} to {} as {}, before: {first:?}", way.method, way.to, way.branch)

@@ -87,6 +87,23 @@ fn replay(seed: u64) {
     say(&format!("seed {seed}: everything holds, trace {:016x}", world.trace.hash));
 }
 
+/// For `make mutants`: does not stop at the first failure; says which invariants failed, in how many worlds.
+fn tally(first: u64, seeds: u64) {
+    let mut failed: BTreeMap<Invariant, (u64, u64)> = BTreeMap::new();
+    for seed in first..first + seeds {
+        if let Err(failure) = run(seed) {
+            failed.entry(failure.invariant).or_insert((0, seed)).0 += 1;
+        }
+    }
+    for (invariant, (worlds, seed)) in &failed {
+        say(&format!(
+            "sim: failed {} in {worlds} of {seeds} worlds, first seed {seed}",
+            invariant.name()
+        ));
+    }
+    assert!(failed.is_empty(), "{} invariants failed", failed.len());
+}
+
 #[test]
 fn worlds() {
     if let Some(seed) = number("SEED") {
@@ -94,6 +111,9 @@ fn worlds() {
     }
     let seeds = number("SEEDS").unwrap_or(SEEDS);
     let first = number("FIRST").unwrap_or(1);
+    if number("TALLY") == Some(1) {
+        return tally(first, seeds);
+    }
     let mut total = Counts::new();
     for seed in first..first + seeds {
         let (counts, hash) =

@@ -105,29 +105,33 @@ pub(crate) struct Setup {
 pub(crate) struct Tables {
     pub(crate) pools: Vec<Vec<(usize, u32)>>,
     compiled: BTreeMap<Setup, Arc<Table>>,
+    /// By version: compiling a balance is what takes time.
+    balanced: BTreeMap<usize, Pool>,
 }
 
 impl Tables {
     pub(crate) fn new(first: Vec<(usize, u32)>) -> Self {
-        Self { pools: vec![first], compiled: BTreeMap::new() }
+        Self { pools: vec![first], compiled: BTreeMap::new(), balanced: BTreeMap::new() }
     }
 
     pub(crate) fn compile(&mut self, plan: &Plan, setup: &Setup) -> Arc<Table> {
         if let Some(table) = self.compiled.get(setup) {
             return Arc::clone(table);
         }
-        let table = Arc::new(Table::new(parts(plan, setup, &self.pools[setup.pool])));
+        let members = &self.pools[setup.pool];
+        let first = self.balanced.entry(setup.pool).or_insert_with(|| pool(plan, members));
+        let table = Arc::new(Table::new(parts(plan, setup, first.clone())));
         self.compiled.insert(setup.clone(), Arc::clone(&table));
         table
     }
 }
 
-fn parts(plan: &Plan, setup: &Setup, members: &[(usize, u32)]) -> Parts {
+fn parts(plan: &Plan, setup: &Setup, first: Pool) -> Parts {
     let mut listeners = vec![listener("public", PUBLIC)];
     if plan.has_private {
         listeners.push(listener("private", PRIVATE));
     }
-    let mut pools = vec![pool(plan, members)];
+    let mut pools = vec![first];
     let mut rules = vec![rule(vec![], Action::Pool(0))];
     if plan.is_split {
         pools.push(pool(plan, &[(plan.backends - 1, 1)]));

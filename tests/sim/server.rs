@@ -32,6 +32,7 @@ pub(crate) struct Server {
     next: u64,
     interval: u64,
     final_at: u64,
+    received_at: u64,
 }
 
 /// RFC 3261 17.2.3: branch, sent-by, and the method, where ACK and CANCEL ask for their INVITE.
@@ -77,6 +78,7 @@ impl Agent {
             next: 0,
             interval: T1_US,
             final_at: 0,
+            received_at: now,
         };
         self.servers.insert(key.clone(), server);
         match method.as_str() {
@@ -190,7 +192,7 @@ impl Agent {
         server.step = Step::Done;
         let request = server.request.clone();
         let dialog = dialog_key(request.call_id(), &server.tag, request.from_tag());
-        let (status, since) = (server.status, server.final_at);
+        let (status, since) = (server.status, server.received_at);
         fx.facts.push(Fact::Unacknowledged { call_id: request.call_id().to_owned(), since });
         if status < 300 && self.dialogs.get(&dialog).is_some_and(|dialog| !dialog.is_over) {
             self.hang_up(now, &dialog, fx);

@@ -46,7 +46,7 @@ impl Text {
         let text = std::str::from_utf8(bytes).ok()?;
         let (head, body) = text.split_once("\r\n\r\n")?;
         let mut lines = head.split("\r\n");
-        let start = lines.next()?.to_owned();
+        let start = lines.next().filter(|start| !start.is_empty())?.to_owned();
         let field = |line: &str| {
             let (name, value) = line.split_once(':')?;
             Some((long_name(name.trim()), value.trim().to_owned()))
@@ -58,7 +58,7 @@ impl Text {
     pub(crate) fn write(&self, style: Style) -> Vec<u8> {
         let mut out = format!("{}\r\n", self.start);
         let mut written: Vec<&str> = Vec::new();
-        for (name, value) in &self.fields {
+        for (name, value) in self.fields.iter().filter(|(name, _)| name != "Content-Length") {
             let is_list = matches!(name.as_str(), "Via" | "Route" | "Record-Route");
             if style.joins && is_list {
                 if !written.contains(&name.as_str()) {

@@ -2,6 +2,8 @@
 //!
 //! Owns: the lines and the hash. Lines are only kept when somebody will read them.
 
+use super::text::Text;
+
 /// The trace of one world.
 #[derive(Debug, Clone)]
 pub(crate) struct Trace {
@@ -29,17 +31,10 @@ impl Trace {
         }
     }
 
-    /// The first line of a message, with the CSeq of a response and the branch that tells transactions apart.
+    /// The first line of a message, its CSeq and its Call-ID.
     pub(crate) fn title(bytes: &[u8]) -> String {
-        let text = String::from_utf8_lossy(bytes);
-        let first = text.lines().next().unwrap_or_default();
-        let shortened: String = first.chars().take(70).collect();
-        if first.is_empty() {
-            return "(keep-alive)".to_owned();
-        }
-        let find =
-            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-        let call: String = find("Call-ID: ").chars().take(18).collect();
-        format!("{shortened} [{} {call}]", find("CSeq: "))
+        let Some(text) = Text::read(bytes) else { return "(keep-alive)".to_owned() };
+        let start: String = text.start.chars().take(60).collect();
+        format!("{start} [{}, {}]", text.one("CSeq"), text.call_id())
     }
 }
