@@ -168,11 +168,14 @@ impl Pass<'_> {
         let side =
             if self.backends.contains(&sent.to) { self.plan.private() } else { address(PUBLIC) };
         if sent.from != side {
-            // What a backend sends to the world by its Request-URI leaves by the listener that it came in by; and an edge
-            // does not know the listener of a pool that a backend has left.
+            // What a backend sends to the world by its Request-URI leaves by the listener that it came in by, a response to
+            // a backend by the one that the backend sent its request to. An edge does not know the listener of a pool
+            // that a backend has left.
             let is_outside = sent.to == address(BOUNCE);
-            let has_left = self.backends.contains(&sent.to) && !self.members.contains(&sent.to);
-            must(is_outside || has_left, Invariant::RightListener, || self.show())?;
+            let is_backend = self.backends.contains(&sent.to);
+            let has_left = is_backend && text.is_request() && !self.members.contains(&sent.to);
+            let is_chosen = is_backend && !text.is_request();
+            must(is_outside || has_left || is_chosen, Invariant::RightListener, || self.show())?;
             if has_left {
                 ledger.count("to a backend out of the pool from the other listener");
             }

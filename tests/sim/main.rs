@@ -27,8 +27,9 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use invariants::{Failure, Invariant};
+use invariants::{Failure, Invariant, must};
 use world::World;
 
 /// Seeds of `make test`.
@@ -87,19 +88,55 @@ fn replay(seed: u64) {
     say(&format!("seed {seed}: everything holds, trace {:016x}", world.trace.hash));
 }
 
-/// For `make mutants`: does not stop at the first failure; says which invariants failed, in how many worlds.
+/// What became of one seed.
+type Outcome = Result<Counts, Failure>;
+
+/// Runs one seed, some of them twice.
+fn judge(seed: u64) -> Outcome {
+    let (counts, hash) = run(seed)?;
+    if seed.is_multiple_of(TWICE_EVERY) {
+        let again = run(seed)?.1;
+        must(hash == again, Invariant::SameTrace, || format!("{hash:016x}, then {again:016x}"))?;
+    }
+    Ok(counts)
+}
+
+/// All seeds, on all cores; the results in the order of the seeds. Stops early at a failure unless `goes_on`.
+fn judge_all(first: u64, seeds: u64, goes_on: bool) -> Vec<(u64, Outcome)> {
+    let (next, failed) = (AtomicU64::new(first), AtomicBool::new(false));
+    let work = || {
+        let mut done = Vec::new();
+        while goes_on || !failed.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + seeds {
+                break;
+            }
+            let outcome = judge(seed);
+            failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
+            done.push((seed, outcome));
+        }
+        done
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut all: Vec<_> = std::thread::scope(|scope| {
+        let started: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        started.into_iter().flat_map(|thread| thread.join().expect("no world panics")).collect()
+    });
+    all.sort_by_key(|(seed, _)| *seed);
+    all
+}
+
+/// For `make mutants`: which invariants failed, in how many worlds.
 fn tally(first: u64, seeds: u64) {
     let mut failed: BTreeMap<Invariant, (u64, u64)> = BTreeMap::new();
-    for seed in first..first + seeds {
-        if let Err(failure) = run(seed) {
+    for (seed, outcome) in judge_all(first, seeds, true) {
+        if let Err(failure) = outcome {
             failed.entry(failure.invariant).or_insert((0, seed)).0 += 1;
         }
     }
     for (invariant, (worlds, seed)) in &failed {
-        say(&format!(
-            "sim: failed {} in {worlds} of {seeds} worlds, first seed {seed}",
-            invariant.name()
-        ));
+        let name = invariant.name();
+        say(&format!("sim: failed {name} in {worlds} of {seeds} worlds, first seed {seed}"));
     }
     assert!(failed.is_empty(), "{} invariants failed", failed.len());
 }
@@ -115,13 +152,8 @@ fn worlds() {
         return tally(first, seeds);
     }
     let mut total = Counts::new();
-    for seed in first..first + seeds {
-        let (counts, hash) =
-            run(seed).unwrap_or_else(|failure| panic!("{}", explain(seed, &failure)));
-        if seed % TWICE_EVERY == 0 {
-            let again = run(seed).map(|(_, hash)| hash).ok();
-            assert_eq!(Some(hash), again, "seed {seed}: invariant {}", Invariant::SameTrace.name());
-        }
+    for (seed, outcome) in judge_all(first, seeds, false) {
+        let counts = outcome.unwrap_or_else(|failure| panic!("{}", explain(seed, &failure)));
         for (what, count) in counts {
             *total.entry(what).or_default() += count;
         }
