@@ -45,6 +45,29 @@ pub(crate) enum Invariant {
     SameTrace,
 }
 
+/// All of them.
+pub(crate) const ALL: [Invariant; 19] = [
+    Invariant::DialogAffinity,
+    Invariant::ResponseToCaller,
+    Invariant::NotHis,
+    Invariant::RightListener,
+    Invariant::RequestEnds,
+    Invariant::SameWay,
+    Invariant::OneCall,
+    Invariant::BytesKept,
+    Invariant::Forgery,
+    Invariant::NoDrop,
+    Invariant::OwnAnswer,
+    Invariant::AckSilence,
+    Invariant::LoopsEnd,
+    Invariant::InPool,
+    Invariant::NodesAgree,
+    Invariant::Counters,
+    Invariant::Bounds,
+    Invariant::Amplification,
+    Invariant::SameTrace,
+];
+
 impl Invariant {
     /// As the mutation list and the messages write it.
     pub(crate) fn name(self) -> String {
