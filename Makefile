@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run build test check lint deny bench instructions perf sim fuzz setup-build setup-test clean
+.PHONY: help demo run build test check lint deny bench instructions perf sim mutants fuzz setup-build setup-test clean
 
 # rustup's place, for shells that have not read its env file.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -51,8 +51,11 @@ instructions: ## instructions per message of the core (callgrind)
 perf: ## load scenarios on the running program: not there yet
 	@echo "perf: the load generator and its scenarios come with a later version; today: make bench" >&2; exit 2
 
-sim: ## whole clusters on virtual time: not there yet
-	@echo "sim: the seeded cluster simulator comes with a later version; today: make test" >&2; exit 2
+sim: ## whole clusters on virtual time: SEEDS=5000 worlds (release), or SEED=n replays one with its trace
+	SEEDS=$(or $(SEEDS),1000) SEED=$(SEED) FIRST=$(FIRST) cargo test --locked --release --no-default-features --test sim worlds -- --nocapture
+
+mutants: ## each fault of tests/sim/mutations.toml must be caught; ONLY=text for some
+	@scripts/mutants.sh
 
 fuzz: ## fuzz targets: not there yet
 	@echo "fuzz: the fuzz targets come with a later version; today: the property tests in make test" >&2; exit 2

@@ -11,6 +11,9 @@ use super::invariants::{Failure, Invariant, Judged, must};
 /// A second less than the core's own, which counts whole ones: INVITE, and all else.
 const REMEMBERED_US: [u64; 2] = [218 * SECOND_US, 38 * SECOND_US];
 
+/// From when the core may have forgotten until it must have.
+const FADING_US: u64 = 4 * SECOND_US;
+
 /// How one copy of a request went on.
 #[derive(Debug, Clone)]
 pub(crate) struct Way {
@@ -140,10 +143,13 @@ impl Ledger {
             let remembers = w.is_picked && !matches!(w.method.as_str(), "ACK" | "CANCEL");
             remembers && (w.edge, w.epoch) == (way.edge, way.epoch)
         };
-        let memory = earlier.iter().rev().find(is_same_node).filter(|w| {
+        let remembered = earlier.iter().rev().find(is_same_node).map(|w| {
             let window = window.min(REMEMBERED_US[usize::from(w.method != "INVITE")]);
-            keeps && way.at_local.saturating_sub(w.at_local) < window
+            (w, window, way.at_local.saturating_sub(w.at_local))
         });
+        let memory = remembered.filter(|(_, window, age)| keeps && age < window).map(|(w, ..)| w);
+        // Whether it still remembers, only the core knows.
+        let is_fading = remembered.is_some_and(|(_, window, age)| age < window + FADING_US);
         let by_pick = || earlier.iter().find(|w| by_key && w.is_picked && w.setup == way.setup);
         let promised = if way.is_balanced { memory.or_else(by_pick) } else { earlier.first() };
         let mut split = false;
@@ -168,7 +174,7 @@ impl Ledger {
         } else if !earlier.is_empty() {
             *self.counts.entry("unpromised, and the same way").or_default() += 1;
         }
-        way.is_picked = way.is_balanced && memory.is_none();
+        way.is_picked = way.is_balanced && !is_fading;
         if way.is_balanced && memory.is_some() {
             let is_edited = memory.is_some_and(|w| w.setup != way.setup);
             let what = if is_edited {

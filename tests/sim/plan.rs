@@ -60,7 +60,7 @@ impl Plan {
             duplicate_permille: if is_fair { 0 } else { random.below(60) },
             late_permille: random.below(40),
             delay_us: random.between(2_000, 40_000),
-            datagram_bytes_max: if random.permille(80) { 1_300 } else { 65_507 },
+            datagram_bytes_max: if random.permille(80) { 1_000 } else { 65_507 },
         };
         let phones = usize::try_from(random.between(3, 7)).expect("small");
         Self {
