@@ -13,7 +13,8 @@ unset SEED FIRST
 
 rm -rf "$copy" "$logs"
 mkdir -p "$copy" "$logs"
-tar --exclude=./target --exclude=./.git -cf - . | tar -C "$copy" -xf -
+# The copy lies below the root and inherits .cargo: a second one would double its flags, and rebuild all dependencies.
+tar --exclude=./target --exclude=./.git --exclude=./.cargo -cf - . | tar -C "$copy" -xf -
 cd "$copy"
 
 # What a test binary says; the exit code is that of the test.

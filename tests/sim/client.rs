@@ -123,7 +123,7 @@ impl Agent {
             started: client.started,
         });
         let request = client.request.clone();
-        self.on_final(0, &request, 408, &Text::default(), fx);
+        self.on_final(&request, 408);
     }
 
     /// RFC 3261 9.1: the same top Via, Request-URI, To, From, Call-ID and Route.
@@ -183,14 +183,14 @@ impl Agent {
                 client.ack = Some((to, bytes));
             }
         }
-        self.on_final(now, &request, status, response, fx);
+        self.on_final(&request, status);
         if is_invite && status < 300 {
             self.acknowledge(now, &key, &request, response, fx);
         }
     }
 
     /// What a final response (or none) means to the dialog.
-    fn on_final(&mut self, _now: u64, request: &Text, status: u16, _: &Text, _fx: &mut Effects) {
+    fn on_final(&mut self, request: &Text, status: u16) {
         let key = dialog_key(request.call_id(), request.from_tag(), request.to_tag());
         let Some(dialog) = self.dialogs.get_mut(&key) else { return };
         if request.method() == "INVITE" {

@@ -41,11 +41,7 @@ pub(crate) fn check(came: &[u8], went: &[u8], allowed: &Allowed<'_>) -> Result<(
         return Err("it does not parse".to_owned());
     };
     body(&before, &after, &old)?;
-    if old.is_request() {
-        request(&before, &after, &old, &new, allowed)
-    } else {
-        response(&old, &new)
-    }?;
+    if old.is_request() { request(&after, &old, &new, allowed) } else { response(&old, &new) }?;
     others(&before, &after)
 }
 
@@ -74,13 +70,7 @@ fn others(before: &Lines<'_>, after: &Lines<'_>) -> Result<(), String> {
     }
 }
 
-fn request(
-    _before: &Lines<'_>,
-    after: &Lines<'_>,
-    old: &Text,
-    new: &Text,
-    allowed: &Allowed<'_>,
-) -> Result<(), String> {
+fn request(after: &Lines<'_>, old: &Text, new: &Text, allowed: &Allowed<'_>) -> Result<(), String> {
     let (old_vias, new_vias) = (old.all("Via"), new.all("Via"));
     if new_vias.len() != old_vias.len() + 1 || new_vias.get(2..) != old_vias.get(1..) {
         return Err(format!("Vias {old_vias:?} became {new_vias:?}"));

@@ -24,6 +24,7 @@ mod random;
 mod server;
 mod text;
 mod trace;
+mod wire;
 mod world;
 
 use std::collections::BTreeMap;

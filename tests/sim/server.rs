@@ -84,7 +84,7 @@ impl Agent {
         match method.as_str() {
             "INVITE" => self.on_invite(now, &key, fx),
             "CANCEL" => self.on_cancel(now, &key, fx),
-            _ => self.on_other(now, &key, &method, fx),
+            _ => self.on_other(&key, &method, fx),
         }
     }
 
@@ -232,7 +232,7 @@ impl Agent {
         }
     }
 
-    fn on_other(&mut self, _now: u64, key: &str, method: &str, fx: &mut Effects) {
+    fn on_other(&mut self, key: &str, method: &str, fx: &mut Effects) {
         let Some(server) = self.servers.get(key) else { return };
         let (request, status) = (server.request.clone(), server.status);
         if request.to_tag().is_empty() {

@@ -6,27 +6,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::backend::{BOUNCE, BackendNode, Locations, OWN_USER};
+use super::backend::{BackendNode, Locations, OWN_USER};
 use super::edge::Edge;
 use super::effects::{Effects, Fact, SECOND_US, Timer};
-use super::forger::{FORGER, Seen};
+use super::forger::Seen;
 use super::invariants::{Invariant, Judged, must};
 use super::ledger::Ledger;
 use super::nat::Nat;
-use super::network::{Datagram, Fate, Network};
+use super::network::{Datagram, Network};
 use super::phone::PhoneNode;
 use super::plan::{PUBLIC, Plan, Setup, Tables, address};
 use super::random::Random;
-use super::text::Text;
 use super::trace::Trace;
 
 /// When nothing new is started any more.
 pub(crate) const ACTIONS_END_US: u64 = 60 * SECOND_US;
 /// When everything must have ended: the longest call, its time-outs, and a turn of keys.
 const END_US: u64 = 400 * SECOND_US;
-/// Ids of those who are neither backend nor phone.
-const BOUNCE_ID: usize = 901;
-const FORGER_ID: usize = 900;
 
 /// What happens next.
 #[derive(Debug, Clone)]
@@ -67,7 +63,7 @@ pub(crate) struct World {
     queue: BTreeMap<(u64, u64), Event>,
     queued: u64,
     /// Datagrams sent, those that were doubled, lost, and that arrived somewhere or nowhere.
-    flow: [u64; 4],
+    pub(crate) flow: [u64; 4],
     at_edges: u64,
 }
 
@@ -258,72 +254,6 @@ impl World {
             self.at(when.max(self.now), Event::Timer(node, epoch, timer));
         }
         Ok(())
-    }
-
-    /// The address that others see a party send from.
-    fn source_of(&mut self, node: usize, to: SocketAddr) -> SocketAddr {
-        match node {
-            BOUNCE_ID => address(BOUNCE),
-            FORGER_ID => address(FORGER),
-            _ if node < self.plan.backends => self.backends[node].agent.address,
-            _ => {
-                let phone = &self.phones[node - self.plan.backends];
-                let home = phone.agent.address;
-                let Some(nat) = phone.nat else { return home };
-                let (outer, is_new) = self.nats[nat].outbound(self.now, home, to);
-                if is_new {
-                    self.ledger.count("NAT port opened");
-                    let name = format!("phone{}", node - self.plan.backends);
-                    self.names.insert(outer, name);
-                }
-                outer
-            }
-        }
-    }
-
-    pub(crate) fn forge(&mut self, bytes: Vec<u8>) {
-        self.send(address(FORGER), address(PUBLIC), bytes);
-    }
-
-    pub(crate) fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
-        self.flow[0] += 1;
-        let fate = self.network.fate(self.now, &bytes);
-        let datagram = Datagram { from, to, bytes };
-        match fate {
-            Fate::Lost => self.lose(&datagram, "datagram lost"),
-            Fate::TooLarge => self.lose(&datagram, "datagram too large"),
-            Fate::Arrives(when) => self.at(when, Event::Deliver(datagram)),
-            Fate::Twice(first, second) => {
-                self.flow[1] += 1;
-                self.ledger.count("datagram doubled");
-                self.at(first, Event::Deliver(datagram.clone()));
-                self.at(second, Event::Deliver(datagram));
-            }
-        }
-    }
-
-    fn lose(&mut self, datagram: &Datagram, why: &'static str) {
-        self.flow[2] += 1;
-        self.undelivered(datagram, why);
-    }
-
-    /// It reached nobody: that may explain a time-out.
-    pub(crate) fn undelivered(&mut self, datagram: &Datagram, why: &'static str) {
-        self.ledger.count(why);
-        if let Some(text) = Text::read(&datagram.bytes) {
-            self.ledger.lose(&text.transaction(), text.call_id());
-        }
-        let (from, to) = (self.name(datagram.from), self.name(datagram.to));
-        self.trace.line(self.now, || {
-            format!("{from} -> {to}  {}  x {why}", Trace::title(&datagram.bytes))
-        });
-    }
-
-    pub(crate) fn name(&self, at: SocketAddr) -> String {
-        if self.trace.lines.is_none() {
-            return String::new();
-        }
-        self.names.get(&at).map_or_else(|| at.to_string(), |name| format!("{name}({at})"))
     }
 
     pub(crate) fn count_arrival(&mut self) {
