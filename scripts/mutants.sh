@@ -8,7 +8,8 @@ root=$PWD
 seeds="${SEEDS:-60}"
 copy="$root/target/mutants/tree"
 logs="$root/target/mutants/log"
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}"
+# A place of its own (the dependencies are built once more): cargo would take a mutant for the package of the tree.
+export CARGO_TARGET_DIR="$root/target/mutants/build"
 unset SEED FIRST
 
 rm -rf "$copy" "$logs"

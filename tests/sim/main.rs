@@ -87,11 +87,13 @@ fn explain(seed: u64, failure: &Failure) -> String {
     let lines = world.trace.lines.unwrap_or_default();
     let shown = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
     let same = again.is_some_and(|again| again.invariant == failure.invariant);
+    let name = failure.invariant.name();
+    let doubt =
+        if same { "" } else { " (and not the second time: the world is not deterministic)" };
+    let what = &failure.what;
     format!(
-        "seed {seed}: invariant {} does not hold{}\n{}\n\nlast {LINES_SHOWN} lines of the trace:\n{shown}\n\nreplay: SEED={seed} make sim",
-        failure.invariant.name(),
-        if same { "" } else { " (and not the second time: the world is not deterministic)" },
-        failure.what,
+        "seed {seed}: invariant {name} does not hold{doubt}\n{what}\n\n\
+         last {LINES_SHOWN} lines of the trace:\n{shown}\n\nreplay: SEED={seed} make sim"
     )
 }
 
