@@ -64,7 +64,7 @@ impl BackendNode {
             return self.relay(request, None, fx);
         }
         let user = user_of(request.uri()).to_owned();
-        let is_mine = !request.to_tag().is_empty() && request.method() != "ACK";
+        let is_mine = !request.tag_of_to().is_empty() && request.method() != "ACK";
         if request.method() == "REGISTER" {
             self.register(now, &request, locations);
             return self.agent.serve(now, request, source, 200, fx);

@@ -132,7 +132,7 @@ impl Pass<'_> {
             200 => text.method() == "OPTIONS" && !text.uri().contains('@'),
             483 => text.one("Max-Forwards") == "0",
             482 => passed >= 2,
-            403 => self.is_from_outsider() && text.to_tag().is_empty(),
+            403 => self.is_from_outsider() && text.tag_of_to().is_empty(),
             481 => by_turns,
             _ => false,
         };

@@ -191,7 +191,7 @@ impl Agent {
 
     /// What a final response (or none) means to the dialog.
     fn on_final(&mut self, request: &Text, status: u16) {
-        let key = dialog_key(request.call_id(), request.from_tag(), request.to_tag());
+        let key = dialog_key(request.call_id(), request.tag_of_from(), request.tag_of_to());
         let Some(dialog) = self.dialogs.get_mut(&key) else { return };
         if request.method() == "INVITE" {
             dialog.is_inviting = false;
@@ -202,8 +202,8 @@ impl Agent {
 
     /// RFC 3261 13.2.2.4: a 2xx makes the dialog, and the ACK is a request of its own.
     fn acknowledge(&mut self, now: u64, key: &str, request: &Text, ok: &Text, fx: &mut Effects) {
-        let dialog_key = dialog_key(request.call_id(), request.from_tag(), ok.to_tag());
-        if request.to_tag().is_empty() {
+        let dialog_key = dialog_key(request.call_id(), request.tag_of_from(), ok.tag_of_to());
+        if request.tag_of_to().is_empty() {
             let mut routes = ok.all("Record-Route");
             routes.reverse();
             let dialog = Dialog {

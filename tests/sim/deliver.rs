@@ -115,7 +115,7 @@ impl World {
                 || self.phones.iter().any(|p| p.nat.is_none() && p.agent.address == to)
         };
         pass.check(&mut self.ledger, &lives_at)?;
-        if self.serial % BOUNDS_EVERY == 0 {
+        if self.serial.is_multiple_of(BOUNDS_EVERY) {
             let (live, room) = node.fullest(now);
             must(live <= room, Invariant::Bounds, || format!("{live} entries, room for {room}"))?;
         }

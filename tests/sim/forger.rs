@@ -70,8 +70,8 @@ fn seen_response(random: &mut Random, seen: &Seen) -> Option<Text> {
 }
 
 fn change(text: &mut Text, name: &str, place: usize, value: impl Fn(&str) -> String) {
-    let fields = text.fields.iter_mut().filter(|(n, _)| n == name);
-    if let Some((_, old)) = fields.skip(place).next() {
+    let mut fields = text.fields.iter_mut().filter(|(n, _)| n == name);
+    if let Some((_, old)) = fields.nth(place) {
         *old = value(old);
     }
 }

@@ -64,7 +64,7 @@ impl Agent {
             }
             return;
         }
-        let tag = match request.to_tag() {
+        let tag = match request.tag_of_to() {
             "" => format!("t{}", self.unique()),
             tag => tag.to_owned(),
         };
@@ -103,7 +103,7 @@ impl Agent {
 
     /// The dialog that a request with a To tag belongs to.
     fn dialog_of(&self, request: &Text) -> String {
-        dialog_key(request.call_id(), request.to_tag(), request.from_tag())
+        dialog_key(request.call_id(), request.tag_of_to(), request.tag_of_from())
     }
 
     fn on_invite(&mut self, now: u64, key: &str, fx: &mut Effects) {
@@ -111,7 +111,7 @@ impl Agent {
         let ring = self.random.between(20_000, 300_000);
         let Some(server) = self.servers.get_mut(key) else { return };
         let request = server.request.clone();
-        let is_new = request.to_tag().is_empty();
+        let is_new = request.tag_of_to().is_empty();
         if is_new {
             fx.facts
                 .push(Fact::Rings { transaction: request.transaction(), branch: request.branch() });
@@ -119,7 +119,7 @@ impl Agent {
             server.next = now + ring;
             return fx.at(server.next, Timer::Server(key.to_owned()));
         }
-        let dialog = dialog_key(request.call_id(), request.to_tag(), request.from_tag());
+        let dialog = dialog_key(request.call_id(), request.tag_of_to(), request.tag_of_from());
         let status = match self.dialogs.get(&dialog) {
             Some(dialog) if dialog.is_over => 481,
             Some(dialog) if dialog.is_inviting => 491,
@@ -137,7 +137,7 @@ impl Agent {
         fx.at(server.next, Timer::Server(key.to_owned()));
         let request = server.request.clone();
         let local = format!("{};tag={}", request.one("To"), server.tag);
-        if status < 300 && request.to_tag().is_empty() {
+        if status < 300 && request.tag_of_to().is_empty() {
             let dialog = Dialog {
                 call_id: request.call_id().to_owned(),
                 local,
@@ -151,7 +151,7 @@ impl Agent {
                 requests_left: 0,
                 next: 0,
             };
-            let key = dialog_key(request.call_id(), &server.tag, request.from_tag());
+            let key = dialog_key(request.call_id(), &server.tag, request.tag_of_from());
             self.begin(now, key, dialog, fx);
         }
     }
@@ -191,7 +191,7 @@ impl Agent {
         let Some(server) = self.servers.get_mut(key) else { return };
         server.step = Step::Done;
         let request = server.request.clone();
-        let dialog = dialog_key(request.call_id(), &server.tag, request.from_tag());
+        let dialog = dialog_key(request.call_id(), &server.tag, request.tag_of_from());
         let (status, since) = (server.status, server.received_at);
         fx.facts.push(Fact::Unacknowledged { call_id: request.call_id().to_owned(), since });
         if status < 300 && self.dialogs.get(&dialog).is_some_and(|dialog| !dialog.is_over) {
@@ -210,7 +210,7 @@ impl Agent {
             server.request.method() == "INVITE"
                 && server.request.call_id() == ack.call_id()
                 && server.request.cseq() == ack.cseq()
-                && server.tag == ack.to_tag()
+                && server.tag == ack.tag_of_to()
         };
         self.servers.values_mut().filter(is_its).for_each(|server| server.step = Step::Done);
     }
@@ -235,7 +235,7 @@ impl Agent {
     fn on_other(&mut self, key: &str, method: &str, fx: &mut Effects) {
         let Some(server) = self.servers.get(key) else { return };
         let (request, status) = (server.request.clone(), server.status);
-        if request.to_tag().is_empty() {
+        if request.tag_of_to().is_empty() {
             return self.respond(key, status, fx);
         }
         let dialog = self.dialog_of(&request);

@@ -130,11 +130,11 @@ impl Text {
         self.one("Call-ID")
     }
 
-    pub(crate) fn from_tag(&self) -> &str {
+    pub(crate) fn tag_of_from(&self) -> &str {
         parameter(self.one("From"), "tag").unwrap_or_default()
     }
 
-    pub(crate) fn to_tag(&self) -> &str {
+    pub(crate) fn tag_of_to(&self) -> &str {
         parameter(self.one("To"), "tag").unwrap_or_default()
     }
 
@@ -156,7 +156,7 @@ impl Text {
         }
         for name in ["From", "To", "Call-ID", "CSeq"] {
             let mut value = self.one(name).to_owned();
-            if name == "To" && self.to_tag().is_empty() && status > 100 {
+            if name == "To" && self.tag_of_to().is_empty() && status > 100 {
                 value += &format!(";tag={to_tag}");
             }
             answer.add(name, value);
