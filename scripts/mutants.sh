@@ -14,8 +14,9 @@ unset SEED FIRST
 
 rm -rf "$copy" "$logs"
 mkdir -p "$copy" "$logs"
+# Files get the time of now, or cargo would take the last mutant of an earlier run for what they make.
 # The copy lies below the root and inherits .cargo: a second one would double its flags, and rebuild all dependencies.
-tar --exclude=./target --exclude=./.git --exclude=./.cargo -cf - . | tar -C "$copy" -xf -
+tar --exclude=./target --exclude=./.git --exclude=./.cargo -cf - . | tar -C "$copy" -xmf -
 cd "$copy"
 
 # What a test binary says; the exit code is that of the test.
