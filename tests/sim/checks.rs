@@ -169,16 +169,11 @@ impl Pass<'_> {
             if self.backends.contains(&sent.to) { self.plan.private() } else { address(PUBLIC) };
         if sent.from != side {
             // What a backend sends to the world by its Request-URI leaves by the listener that it came in by, a response to
-            // a backend by the one that the backend sent its request to. An edge does not know the listener of a pool
-            // that a backend has left.
+            // a backend by the one that the backend sent its request to.
             let is_outside = sent.to == address(BOUNCE);
             let is_backend = self.backends.contains(&sent.to);
-            let has_left = is_backend && text.is_request() && !self.members.contains(&sent.to);
             let is_chosen = is_backend && !text.is_request();
-            must(is_outside || has_left || is_chosen, Invariant::RightListener, || self.show())?;
-            if has_left {
-                ledger.count("to a backend out of the pool from the other listener");
-            }
+            must(is_outside || is_chosen, Invariant::RightListener, || self.show())?;
         }
         if !text.is_request() {
             ledger.count("response sent on");
