@@ -7,8 +7,9 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use libfuzzer_sys::fuzz_target;
-use properties::Target;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
+use properties::random::Random;
+use properties::{Target, mutate};
 use rustix::time::{ClockId, clock_gettime};
 
 mod properties;
@@ -19,6 +20,22 @@ const START_NANOSECONDS: i64 = 20_000_000;
 const TRIES: usize = 5;
 
 fuzz_target!(init: prepare(), |bytes: &[u8]| run(bytes));
+
+// Half of the changes to messages are strokes that know lines and joints; libFuzzer knows bytes and words.
+fuzz_mutator!(|bytes: &mut [u8], size: usize, size_max: usize, seed: u32| {
+    let mut random = Random::new(u64::from(seed) << 1);
+    if !TARGET.get().is_some_and(|target| target.has_lines) || random.below(2) == 0 {
+        return fuzzer_mutate(bytes, size, size_max);
+    }
+    let mut changed = bytes[..size].to_vec();
+    mutate::stroke(&mut random, &mut changed, &OWN.map(<[u8]>::to_vec));
+    changed.truncate(size_max);
+    bytes[..changed.len()].copy_from_slice(&changed);
+    changed.len()
+});
+
+/// Where the strokes put values of ours, the play of `core` puts real ones.
+const OWN: [&[u8]; 2] = [b"<{route}>", b"{via}"];
 
 static TARGET: OnceLock<Target> = OnceLock::new();
 
@@ -37,7 +54,7 @@ fn prepare() {
 fn write_seeds(target: &str, folder: &Path) {
     std::fs::create_dir_all(folder).expect("a folder for the seeds");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    for (number, seed) in properties::seeds::of(target, &root).iter().enumerate() {
+    for (number, seed) in properties::samples::of(target, &root).iter().enumerate() {
         std::fs::write(folder.join(format!("seed-{number:04}")), seed).expect("a seed is written");
     }
 }

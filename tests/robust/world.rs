@@ -194,6 +194,16 @@ impl World {
         input
     }
 
+    /// Who speaks, by number, and the listener that hears it.
+    pub(crate) fn peer(&self, number: usize) -> (SocketAddr, u8) {
+        self.peers[number % self.peers.len()]
+    }
+
+    /// What came out last, as [`World::keep`] made it up for its receiver to send.
+    pub(crate) fn newest(&self) -> Option<Input> {
+        self.stock.last().cloned()
+    }
+
     /// Handles it twice, checks the promises, and keeps what comes out for later rounds.
     pub(crate) fn step(&mut self, random: &mut Random, input: &Input) {
         self.now = Now(self.now.0 + 1 + random.next() % 3_000_000);

@@ -3,13 +3,31 @@
 //! Owns: the list of targets. The fuzzer (`libfuzzer.rs`) and the replay under stable Rust (`replay.rs`) both run these
 //! functions, so that what one finds the other keeps found. A property that does not hold panics.
 
+mod changes;
 #[cfg(feature = "linux")]
 mod config;
+mod core;
 mod framing;
-pub(crate) mod seeds;
+mod message;
+mod naive;
+pub(crate) mod samples;
+mod second_opinion;
 mod token;
 mod uri;
 mod via;
+
+// The world of the abuse tests: its tables, peers, strokes and promises serve a fuzzer too.
+#[path = "../../robust/mutate.rs"]
+pub(crate) mod mutate;
+#[path = "../../robust/promises.rs"]
+mod promises;
+#[path = "../../robust/random.rs"]
+pub(crate) mod random;
+#[path = "../../robust/seeds.rs"]
+pub(crate) mod seeds;
+#[path = "../../robust/world.rs"]
+#[expect(dead_code, reason = "here the input chooses, and need not have seen everything")]
+mod world;
 
 /// One target.
 #[derive(Debug, Clone, Copy)]
@@ -20,29 +38,44 @@ pub(crate) struct Target {
     pub(crate) check: fn(&[u8]),
     /// Judges it against other software, where there is some: its time is not bounded.
     pub(crate) compare: fn(&[u8]),
+    /// The input has lines of SIP.
+    pub(crate) has_lines: bool,
     /// Bound on `check` in the fuzzer: about ten times what the slowest known input takes there.
     pub(crate) nanoseconds_per_byte: i64,
 }
 
-const COUNT: usize = if cfg!(feature = "linux") { 5 } else { 4 };
+const COUNT: usize = if cfg!(feature = "linux") { 7 } else { 6 };
 
 /// All targets.
 pub(crate) const TARGETS: [Target; COUNT] = [
-    Target { name: "uri", check: uri::check, compare: nothing, nanoseconds_per_byte: 2_000 },
-    Target { name: "via", check: via::check, compare: nothing, nanoseconds_per_byte: 2_000 },
-    Target { name: "token", check: token::check, compare: nothing, nanoseconds_per_byte: 2_000 },
-    Target { name: "framing", check: framing::check, compare: nothing, nanoseconds_per_byte: 2_000 },
+    target("uri", uri::check, 2_000).compared(second_opinion::uri),
+    target("via", via::check, 2_000).compared(second_opinion::via),
+    target("token", token::check, 2_000),
+    target("framing", framing::check, 2_000).with_lines(),
+    target("message", message::check, 20_000).compared(second_opinion::message).with_lines(),
+    target("core", core::check, 200_000).with_lines(),
     #[cfg(feature = "linux")]
-    Target { name: "config", check: config::check, compare: nothing, nanoseconds_per_byte: 20_000 },
+    target("config", config::check, 20_000),
 ];
+
+const fn target(name: &'static str, check: fn(&[u8]), nanoseconds_per_byte: i64) -> Target {
+    Target { name, check, compare: |_| {}, has_lines: false, nanoseconds_per_byte }
+}
+
+impl Target {
+    const fn compared(self, compare: fn(&[u8])) -> Self {
+        Self { compare, ..self }
+    }
+
+    const fn with_lines(self) -> Self {
+        Self { has_lines: true, ..self }
+    }
+}
 
 /// The target of this name.
 pub(crate) fn find(name: &str) -> Option<Target> {
     TARGETS.into_iter().find(|target| target.name == name)
 }
-
-/// No other software to compare with.
-fn nothing(_bytes: &[u8]) {}
 
 /// As much of the input as a datagram holds.
 fn datagram(bytes: &[u8]) -> &[u8] {

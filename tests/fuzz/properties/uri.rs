@@ -105,7 +105,7 @@ fn place_does_not_matter(bytes: &[u8], found: Result<Uri, Malformed>) {
         }
         (Err(one), Err(other)) => {
             assert_eq!(usize::from(one.at) + FRONT.len(), usize::from(other.at));
-        },
+        }
         (one, other) => panic!("{one:?} became {other:?}: {}", bytes.escape_ascii()),
     }
 }

@@ -60,8 +60,7 @@ fn spans_are_in_order(bytes: &[u8], via: &Via) {
 type Says = ([Vec<u8>; 6], Option<u32>, Option<u32>, bool, bool);
 
 fn says(bytes: &[u8], via: &Via) -> Says {
-    let spans =
-        [via.transport, via.host, via.port_digits, via.branch, via.received, via.edge];
+    let spans = [via.transport, via.host, via.port_digits, via.branch, via.received, via.edge];
     (
         spans.map(|span| span.of(bytes).to_vec()),
         via.port,

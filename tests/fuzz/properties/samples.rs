@@ -15,6 +15,7 @@ pub(crate) fn of(target: &str, root: &Path) -> Vec<Vec<u8>> {
         "uri" => pieces(root, &uris),
         "via" => pieces(root, &vias),
         "token" => tokens(),
+        "core" => plays(root),
         _ => messages(root),
     };
     seeds.sort();
@@ -105,7 +106,42 @@ fn tokens() -> Vec<Vec<u8>> {
     (0..16).map(|head| [&[head], &counted[..]].concat()).collect()
 }
 
+/// Each message in front of one of the tables, from a phone or a backend; and calls with what belongs to them.
+fn plays(root: &Path) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    for (number, message) in messages(root).into_iter().enumerate() {
+        let number = u8::try_from(number % 64).expect("below 64");
+        found.push([&[number % 4, number / 4], &message[..]].concat());
+    }
+    for table in 0..4 {
+        let mut play = vec![table];
+        for scene in super::seeds::requests().chunks(4).map(|same_method| &same_method[0]) {
+            play.extend([0x1e, 0]);
+            play.extend_from_slice(scene);
+        }
+        found.push(play);
+        let own = "BYE sip:x@10.0.0.2:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.7:40001;branch=z9hG4bKb\r\n\
+            Route: <{route}>\r\nFrom: <sip:a@example.com>;tag=a\r\nTo: <sip:b@example.com>;tag=b\r\n\
+            Call-ID: c\r\nCSeq: 2 BYE\r\nMax-Forwards: 70\r\n\r\n";
+        let invite = &super::seeds::requests()[0];
+        found.push([&[table, 0], &invite[..], &[0x1e, 0], own.as_bytes()].concat());
+        let strict = own
+            .replace("sip:x@10.0.0.2:5060 ", "{route} ")
+            .replace("<{route}>", "<sip:x@10.0.0.2:5060>");
+        found.push([&[table, 0], &invite[..], &[0x1e, 5], strict.as_bytes()].concat());
+        let answer = "SIP/2.0 200 OK\r\nVia: {via}\r\nVia: SIP/2.0/UDP 10.9.9.9:5062;branch=z9hG4bKp0;received=203.0.113.7;rport=40001\r\n\
+            From: <sip:alice@example.com>;tag=a1\r\nTo: <sip:b@example.com>;tag=b\r\n\
+            Call-ID: c0@x\r\nCSeq: 1 INVITE\r\n\r\n";
+        found.push([&[table, 0], &invite[..], &[0x1e, 4], answer.as_bytes()].concat());
+    }
+    found
+}
+
 fn texts(root: &Path) -> Vec<Vec<u8>> {
     let endings = [("config", ".toml"), ("config", ".list"), ("tests/cli", ".toml")];
-    endings.iter().flat_map(|(folder, end)| files(&root.join(folder), end)).map(|p| read(&p)).collect()
+    endings
+        .iter()
+        .flat_map(|(folder, end)| files(&root.join(folder), end))
+        .map(|p| read(&p))
+        .collect()
 }
