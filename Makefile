@@ -54,8 +54,9 @@ perf: ## load scenarios on the running program: not there yet
 sim: ## whole clusters on virtual time: not there yet
 	@echo "sim: the seeded cluster simulator comes with a later version; today: make test" >&2; exit 2
 
-fuzz: ## fuzz targets: not there yet
-	@echo "fuzz: the fuzz targets come with a later version; today: the property tests in make test" >&2; exit 2
+fuzz: ## fuzzes, each target a minute; TARGET=name for one, MINUTES=n for more
+	@scripts/setup.sh fuzz
+	@TARGET=$(TARGET) MINUTES=$(or $(MINUTES),1) KEEP=$(KEEP) scripts/fuzz.sh
 
 setup-build: ## install what building needs
 	@scripts/setup.sh build

@@ -67,11 +67,13 @@ run() {
   say "$target: ends $(date -u +%FT%TZ), ${executions:-?} executions, ${coverage:-no coverage}"
 
   local before merged="$out/corpus/$target.merged"
-  before=$(find "$work" "$kept" "$seeds" -type f | wc -l)
-  rm -rf "$merged" && mkdir "$merged"
-  if fuzzer "$target" -set_cover_merge=1 "$merged" "$work" "$kept" "$seeds" >"$log.merge" 2>&1; then
+  before=$(find "$work" "$kept" -type f | wc -l)
+  # The seeds are read from the tree each time: only what reaches further than they do is worth keeping.
+  rm -rf "$merged" && cp -r "$seeds" "$merged"
+  if fuzzer "$target" -set_cover_merge=1 "$merged" "$work" "$kept" >"$log.merge" 2>&1; then
+    find "$merged" -name 'seed-*' -delete
     rm -rf "$work" && mv "$merged" "$work"
-    say "$target: minimised $before inputs to $(find "$work" -type f | wc -l)"
+    say "$target: minimised $before inputs to $(find "$work" -type f | wc -l), seeds apart"
     [ "${KEEP:-}" != yes ] || keep "$work" "$kept"
   else
     say "$target: could not be minimised, see ${log#"$PWD/"}.merge"

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Installs what is missing to build (`setup.sh build`) or also to test (`setup.sh test`) on Debian and Ubuntu.
+# Installs what is missing to build (`setup.sh build`), to test (`setup.sh test`) or to fuzz (`setup.sh fuzz`) on
+# Debian and Ubuntu.
 # Says first what, why and with which command; says nothing when all is there. SIPEDGE_SETUP=no turns it off.
 set -euo pipefail
 
 rust_needed="1.95"
 build_packages=(ca-certificates gcc libc6-dev make pkg-config clang libelf-dev zlib1g-dev)
 test_packages=(iproute2 kamailio sip-tester)
+fuzz_packages=(g++)
 
 reason() {
   case "$1" in
@@ -17,6 +19,7 @@ reason() {
     libelf-dev | zlib1g-dev) echo "libbpf needs it" ;;
     iproute2) echo "live tests: addresses and network namespaces" ;;
     kamailio) echo "live tests: a registrar and backends of another make" ;;
+    g++) echo "compiles libFuzzer" ;;
     sip-tester) echo "live tests: SIPp, which places and answers calls" ;;
   esac
 }
@@ -90,8 +93,9 @@ main() {
   case "${1:-}" in
     build) ;;
     test) packages+=("${test_packages[@]}") ;;
+    fuzz) packages+=("${fuzz_packages[@]}") ;;
     *)
-      say "usage: setup.sh build|test"
+      say "usage: setup.sh build|test|fuzz"
       exit 2
       ;;
   esac

@@ -62,7 +62,7 @@ fn write_seeds(target: &str, folder: &Path) {
 fn run(bytes: &[u8]) {
     let target = TARGET.get().expect("it was prepared");
     let size = i64::try_from(bytes.len()).expect("an input is small");
-    let allowed = START_NANOSECONDS + size * target.nanoseconds_per_byte;
+    let allowed = START_NANOSECONDS + size * nanoseconds_per_byte(target.name);
     let mut least = i64::MAX;
     for _ in 0..TRIES {
         let before = cpu_nanoseconds();
@@ -74,6 +74,15 @@ fn run(bytes: &[u8]) {
     }
     assert!(least <= allowed, "{least} ns for {size} bytes, {allowed} ns are allowed");
     (target.compare)(bytes);
+}
+
+/// About ten times what the slowest known input takes here.
+fn nanoseconds_per_byte(target: &str) -> i64 {
+    match target {
+        "core" => 200_000,
+        "message" | "config" => 20_000,
+        _ => 2_000,
+    }
 }
 
 fn cpu_nanoseconds() -> i64 {
