@@ -1,8 +1,9 @@
 //! The whole core with a table: messages in a row, and what comes out comes back in.
 //!
-//! Owns: reading the input as a play. The promises are those of `tests/robust`, asserted at each step there. The first byte of the
-//! input chooses the table; then follow scenes, apart by `SCENE`: one byte for who speaks, the rest is what is said.
-//! `{route}` and `{via}` in it stand for the newest URI of a Record-Route or Path and the newest Via value of ours, which nobody could guess.
+//! Owns: reading the input as a play. The promises are those of `tests/robust`, asserted at each step there. The first
+//! byte of the input chooses the table; then follow scenes, apart by `SCENE`: one byte for who speaks, the rest is what
+//! is said. `{route}` and `{via}` in it stand for the newest URI of a Record-Route or Path and the newest Via value of
+//! ours, which nobody could guess.
 
 use std::cell::RefCell;
 

@@ -7,12 +7,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use sipedge::sip::core::Core;
+use sipedge::sip::message::index::FIELDS_MAX;
 use sipedge::sip::message::{Index, Message, ParseError, StartLine};
 use sipedge::sip::outbox::Outbox;
 use sipedge::sip::route::table::{Listener, Parts, Table};
 use sipedge::sip::{DropReason, ListenerId, MESSAGE_BYTES_MAX, Now, Received, Verdict};
 
-use super::naive::{index_agrees, split};
+use super::naive::{index_agrees, split, try_split};
 use super::{changes, datagram, promises, world};
 
 /// What our Via, two Record-Routes, Max-Forwards, `received` and `rport` may add to a request.
@@ -33,6 +34,14 @@ pub(crate) fn check(bytes: &[u8]) {
     // Of what is no SIP message at all nothing is kept, and nobody looks.
     if !matches!(outcome, Err(ParseError::NotSip | ParseError::BadStatusLine(_))) {
         assert_eq!(format!("{index:?}"), format!("{again:?}"));
+    }
+    let is_start_line_read = !matches!(
+        outcome,
+        Err(ParseError::NotSip | ParseError::BadStatusLine(_) | ParseError::BadRequestLine(_))
+    );
+    if is_start_line_read {
+        let is_well_formed = try_split(bytes).is_some_and(|split| split.known() <= FIELDS_MAX);
+        assert_eq!(outcome.is_ok(), is_well_formed, "{outcome:?}: {}", bytes.escape_ascii());
     }
     if outcome.is_ok() {
         let message = Message { bytes, index: &index };

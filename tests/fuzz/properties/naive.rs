@@ -45,6 +45,11 @@ pub(super) struct Split<'a> {
 
 /// Splits a message that the parser took.
 pub(super) fn split(bytes: &[u8]) -> Split<'_> {
+    try_split(bytes).unwrap_or_else(|| panic!("no message: {}", bytes.escape_ascii()))
+}
+
+/// Splits a message; `None` when a line is no field or no empty line ends the fields.
+pub(super) fn try_split(bytes: &[u8]) -> Option<Split<'_>> {
     let start = bytes.iter().take_while(|b| b"\r\n".contains(b)).count();
     let mut rest = &bytes[start..];
     let start_line = take_line(&mut rest);
@@ -55,14 +60,17 @@ pub(super) fn split(bytes: &[u8]) -> Split<'_> {
         if matches!(line, b"\r\n" | b"\n") {
             break;
         }
-        assert!(!line.is_empty(), "no empty line ends the fields");
+        if line.last() != Some(&b'\n') {
+            return None;
+        }
         while matches!(rest.first(), Some(b' ' | b'\t')) {
             take_line(&mut rest);
         }
-        lines.push(field(&before[..before.len() - rest.len()]));
+        lines.push(field(&before[..before.len() - rest.len()])?);
     }
     let start_line = start_line.strip_suffix(b"\n").unwrap_or(start_line);
-    Split { start_line: start_line.strip_suffix(b"\r").unwrap_or(start_line), lines, body: rest }
+    let start_line = start_line.strip_suffix(b"\r").unwrap_or(start_line);
+    Some(Split { start_line, lines, body: rest })
 }
 
 fn take_line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
@@ -72,22 +80,32 @@ fn take_line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     line
 }
 
-fn field(whole: &[u8]) -> Line<'_> {
-    let colon = whole.iter().position(|&b| b == b':').expect("a field has a colon");
+fn field(whole: &[u8]) -> Option<Line<'_>> {
+    let colon = whole.iter().position(|&b| b == b':')?;
     let name = String::from_utf8_lossy(&whole[..colon]).to_ascii_lowercase();
     let name = name.trim_end_matches([' ', '\t']);
+    // RFC 3261 25.1: token.
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "-.!%*_+`'~".contains(c);
+    if name.is_empty() || !name.chars().all(is_token) || whole.last() != Some(&b'\n') {
+        return None;
+    }
     let known = NAMES.iter().find(|(long, compact, _)| *long == name || *compact == name);
     let is_blank = |b: &u8| b" \t\r\n".contains(b);
     let value = &whole[colon + 1..];
     let start = value.iter().take_while(|b| is_blank(b)).count();
     let end = value.len() - value[start..].iter().rev().take_while(|b| is_blank(b)).count();
-    Line { name: known.map(|known| known.2), whole, value: &value[start..end] }
+    Some(Line { name: known.map(|known| known.2), whole, value: &value[start..end] })
 }
 
 impl<'a> Split<'a> {
     /// The values of the fields of this name.
     pub(super) fn values(&self, name: FieldName) -> Vec<&'a [u8]> {
         self.lines.iter().filter(|line| line.name == Some(name)).map(|line| line.value).collect()
+    }
+
+    /// How many fields have a name that we know.
+    pub(super) fn known(&self) -> usize {
+        self.lines.iter().filter(|line| line.name.is_some()).count()
     }
 
     /// The fields that we do not look at, as they stand.

@@ -129,7 +129,8 @@ fn plays(root: &Path) -> Vec<Vec<u8>> {
             .replace("sip:x@10.0.0.2:5060 ", "{route} ")
             .replace("<{route}>", "<sip:x@10.0.0.2:5060>");
         found.push([&[table, 0], &invite[..], &[0x1e, 5], strict.as_bytes()].concat());
-        let answer = "SIP/2.0 200 OK\r\nVia: {via}\r\nVia: SIP/2.0/UDP 10.9.9.9:5062;branch=z9hG4bKp0;received=203.0.113.7;rport=40001\r\n\
+        let answer = "SIP/2.0 200 OK\r\nVia: {via}\r\n\
+            Via: SIP/2.0/UDP 10.9.9.9:5062;branch=z9hG4bKp0;received=203.0.113.7;rport=40001\r\n\
             From: <sip:alice@example.com>;tag=a1\r\nTo: <sip:b@example.com>;tag=b\r\n\
             Call-ID: c0@x\r\nCSeq: 1 INVITE\r\n\r\n";
         found.push([&[table, 0], &invite[..], &[0x1e, 4], answer.as_bytes()].concat());
