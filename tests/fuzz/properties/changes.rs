@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 
 use sipedge::sip::message::lex::Cursor;
+use sipedge::sip::message::uri::host_address;
 use sipedge::sip::message::{FieldName, NameAddr, Span, Via};
 
 use super::naive::Split;
@@ -115,6 +116,9 @@ fn noted(was: &[u8], is: &[u8], source: SocketAddr) {
             .map(|span| span.of(bytes).to_vec())
     };
     assert_eq!(says(&before, was), says(&after, is), "the top Via");
+    let is_other = host_address(before.host.of(was)) != Some(source.ip());
+    let is_wanted = is_other || before.rport_parameter.is_some();
+    assert!(!is_wanted || after.received_parameter.is_some(), "no received");
     if after.received_parameter.is_some() {
         assert_eq!(after.received.of(is), source.ip().to_string().as_bytes());
     }

@@ -32,6 +32,9 @@ pub(crate) fn check(bytes: &[u8]) {
         for source in SOURCES {
             source_is_noted(alone, &again, source.parse().expect("a literal address"));
         }
+        if let Some(ip) = host_address(via.host.of(bytes)) {
+            source_is_noted(alone, &again, SocketAddr::new(ip, 5061));
+        }
         if !cursor.eat_separator(b',') {
             return;
         }
