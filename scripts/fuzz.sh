@@ -58,7 +58,10 @@ run() {
   local seeds="$out/seeds/$1" found="$out/found/$1" status=0 executions coverage
   rm -rf "$seeds"
   mkdir -p "$out/logs" "$work" "$kept" "$seeds" "$found"
-  FUZZ_TARGET="$target" FUZZ_SEEDS="$seeds" "$out/$(program_of "$target")"
+  FUZZ_TARGET="$target" FUZZ_SEEDS="$seeds" "$out/$(program_of "$target")" 2>"$log.seeds" || {
+    cat "$log.seeds" >&2
+    return 1
+  }
   say "$target: starts $(date -u +%FT%TZ), $minutes min, log in ${log#"$PWD/"}"
   fuzzer "$target" -max_total_time=$((minutes * 60)) -print_final_stats=1 -artifact_prefix="$found/" \
     "$work" "$kept" "$seeds" >"$log" 2>&1 || status=$?
