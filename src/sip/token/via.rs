@@ -11,16 +11,13 @@
 //! bits) of RFC 5393's loop value. It stands beside the branch, not in it, because a NAT may give the CANCEL another
 //! source port than its INVITE had, and it still must have the branch of its INVITE.
 
-use std::hash::Hasher as _;
 use std::net::{IpAddr, SocketAddr};
-
-use arrayvec::ArrayVec;
-use siphasher::sip::SipHasher13;
 
 use super::{KeyRing, SealKey};
 use crate::sip::ListenerId;
 use crate::sip::digit::{digit, digit_value};
-use crate::sip::message::{FieldName, Message, Span, Via};
+use crate::sip::message::{CSeq, FieldName, Message, Span, Via};
+use crate::sip::siphash::sizes;
 use crate::sip::steer::MARK;
 
 /// Starts the branch of every RFC 3261 transaction.
@@ -38,14 +35,14 @@ pub const EDGE_BYTES: usize = 1 + TARGET_DIGITS + LOOP_DIGITS;
 /// and for INVITE also its CANCEL and the ACK of a non-2xx.
 #[derive(Debug, Clone, Copy)]
 pub struct TransactionFields<'a> {
-    /// Host and port digits of sent-by of the Via below ours.
-    pub sent_by: (&'a [u8], &'a [u8]),
+    /// Host and port of sent-by of the Via below ours; 0 when it has none.
+    pub sent_by: (&'a [u8], u32),
     /// The branch of that Via.
     pub branch: &'a [u8],
     /// The Call-ID.
     pub call_id: &'a [u8],
-    /// The digits of the CSeq.
-    pub cseq_number: &'a [u8],
+    /// The number of the CSeq.
+    pub cseq_number: u32,
     /// The tag of From.
     pub from_tag: &'a [u8],
 }
@@ -53,13 +50,14 @@ pub struct TransactionFields<'a> {
 impl<'a> TransactionFields<'a> {
     /// From a message whose Via below ours is `via`.
     #[must_use]
-    pub fn new(message: &Message<'a>, via: &Via, cseq_number: Span, from_tag: Span) -> Self {
+    #[inline]
+    pub fn new(message: &Message<'a>, via: &Via, cseq: CSeq, from_tag: Span) -> Self {
         let bytes = message.bytes;
         Self {
-            sent_by: (via.host.of(bytes), via.port_digits.of(bytes)),
+            sent_by: (via.host.of(bytes), via.port.unwrap_or(0)),
             branch: via.branch.of(bytes),
             call_id: message.value(FieldName::CallId),
-            cseq_number: cseq_number.of(bytes),
+            cseq_number: cseq.number,
             from_tag: from_tag.of(bytes),
         }
     }
@@ -67,85 +65,16 @@ impl<'a> TransactionFields<'a> {
     /// Their hash under `key`.
     #[must_use]
     pub fn hash(&self, key: &SealKey) -> u64 {
-        let mut parts = Parts::new(key.branch_hasher());
-        for part in [
-            self.branch,
-            self.sent_by.0,
-            self.sent_by.1,
-            self.call_id,
-            self.cseq_number,
-            self.from_tag,
-        ] {
-            parts.put(part);
-        }
-        parts.finish()
+        let (host, port) = self.sent_by;
+        let mut hash = key.branch_hash();
+        hash.word(sizes([self.branch, host, self.call_id, self.from_tag]));
+        hash.word(u64::from(port) << 32 | u64::from(self.cseq_number));
+        hash.text(self.branch);
+        hash.text(host);
+        hash.text(self.call_id);
+        hash.text(self.from_tag);
+        hash.finish()
     }
-}
-
-/// Hashes parts, each with its length in front, so that moved borders change the hash. Many small writes to the hasher
-/// cost more than the hash: they are gathered here first.
-struct Parts {
-    hasher: SipHasher13,
-    gathered: [u8; GATHERED_BYTES],
-    /// How much of `gathered` is filled.
-    filled: usize,
-    /// Nothing was handed to the hasher yet.
-    is_gathered: bool,
-}
-
-/// A typical transaction has 120 bytes of parts.
-const GATHERED_BYTES: usize = 256;
-
-impl Parts {
-    fn new(hasher: SipHasher13) -> Self {
-        Self { hasher, gathered: [0; GATHERED_BYTES], filled: 0, is_gathered: true }
-    }
-
-    fn put(&mut self, part: &[u8]) {
-        self.write(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
-        self.write(part);
-    }
-
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) {
-        let end = self.filled + bytes.len();
-        if let Some(room) = self.gathered.get_mut(self.filled..end) {
-            room.copy_from_slice(bytes);
-            self.filled = end;
-        } else {
-            self.write_through(bytes);
-        }
-    }
-
-    #[cold]
-    fn write_through(&mut self, bytes: &[u8]) {
-        self.hasher.write(&self.gathered[..self.filled]);
-        self.filled = 0;
-        self.is_gathered = false;
-        self.hasher.write(bytes);
-    }
-
-    fn finish(mut self) -> u64 {
-        let rest = &self.gathered[..self.filled];
-        if self.is_gathered {
-            // In one piece it is half the work.
-            return self.hasher.hash(rest);
-        }
-        self.hasher.write(rest);
-        self.hasher.finish()
-    }
-}
-
-/// The branch for this transaction.
-#[must_use]
-pub fn branch(transaction: u64, key: &SealKey, shard: u8) -> [u8; BRANCH_BYTES] {
-    let mut text = [0; BRANCH_BYTES];
-    text[..7].copy_from_slice(MAGIC_COOKIE);
-    text[7..10].copy_from_slice(MARK);
-    text[10] = digit(shard);
-    text[11] = digit(key.id);
-    put_digits(&mut text[12..], transaction);
-    text
 }
 
 /// Reads a branch of ours: key and transaction hash; `None` when it is not laid out like one or its key is unknown.
@@ -185,32 +114,19 @@ impl EdgeParameter {
         target: SocketAddr,
         loop_value: u64,
     ) -> Self {
-        let mut text = ArrayVec::<u8, 27>::new();
-        let mut put = |bytes: &[u8]| {
-            text.try_extend_from_slice(bytes).expect("8 + 16 + 2 + 1 bytes");
-        };
-        put(&transaction.to_le_bytes());
+        let mut hash = key.target_hash();
+        hash.word(transaction);
+        let mut rest = u64::from(target.port()) | u64::from(listener.0) << 16;
         match target.ip() {
-            IpAddr::V4(ip) => put(&ip.octets()),
-            IpAddr::V6(ip) => put(&ip.octets()),
+            IpAddr::V4(ip) => rest |= u64::from(u32::from(ip)) << 32,
+            IpAddr::V6(ip) => hash.text(&ip.octets()),
         }
-        put(&target.port().to_le_bytes());
-        put(&[listener.0]);
+        hash.word(rest);
         Self {
             listener,
-            target: key.target_hasher().hash(&text) & ((1 << (TARGET_DIGITS * 6)) - 1),
+            target: hash.finish() & ((1 << (TARGET_DIGITS * 6)) - 1),
             loop_value: loop_value & ((1 << (LOOP_DIGITS * 6)) - 1),
         }
-    }
-
-    /// As text.
-    #[must_use]
-    pub fn text(&self) -> [u8; EDGE_BYTES] {
-        let mut text = [0; EDGE_BYTES];
-        text[0] = digit(self.listener.0);
-        put_digits(&mut text[1..=TARGET_DIGITS], self.target);
-        put_digits(&mut text[1 + TARGET_DIGITS..], self.loop_value);
-        text
     }
 
     /// From text; `None` when it is not laid out like ours.
@@ -225,19 +141,27 @@ impl EdgeParameter {
     }
 }
 
-const PARAMETER: &[u8; 3] = b";e=";
 /// Size of our Via behind `branch=`.
-const TAIL_BYTES: usize = BRANCH_BYTES + PARAMETER.len() + EDGE_BYTES + 2;
+pub const VIA_TAIL_BYTES: usize = BRANCH_BYTES + 3 + EDGE_BYTES + 2;
 
-/// Our Via behind `branch=`, with its line end.
-#[must_use]
-pub fn via_tail(branch: &[u8; BRANCH_BYTES], edge: &EdgeParameter) -> [u8; TAIL_BYTES] {
-    let mut text = [0; TAIL_BYTES];
-    text[..BRANCH_BYTES].copy_from_slice(branch);
-    text[BRANCH_BYTES..][..PARAMETER.len()].copy_from_slice(PARAMETER);
-    text[BRANCH_BYTES + PARAMETER.len()..][..EDGE_BYTES].copy_from_slice(&edge.text());
-    text[TAIL_BYTES - 2..].copy_from_slice(b"\r\n");
-    text
+/// Our Via behind `branch=` with its line end, to be filled by [`write_via_tail`].
+pub const VIA_TAIL: [u8; VIA_TAIL_BYTES] = *b"z9hG4bK~e~SKhhhhhhhhhhh;e=Lttttttttlllll\r\n";
+
+/// Fills in a copy of [`VIA_TAIL`].
+pub fn write_via_tail(
+    tail: &mut [u8; VIA_TAIL_BYTES],
+    transaction: u64,
+    key: &SealKey,
+    shard: u8,
+    edge: &EdgeParameter,
+) {
+    const EDGE: usize = BRANCH_BYTES + 3;
+    tail[10] = digit(shard);
+    tail[11] = digit(key.id);
+    put_digits(&mut tail[12..BRANCH_BYTES], transaction);
+    tail[EDGE] = digit(edge.listener.0);
+    put_digits(&mut tail[EDGE + 1..][..TARGET_DIGITS], edge.target);
+    put_digits(&mut tail[EDGE + 1 + TARGET_DIGITS..][..LOOP_DIGITS], edge.loop_value);
 }
 
 /// RFC 5393 4.2: a hash of all that our routing looks at and that changes on a spiral: Request-URI, Route, the side it
@@ -245,20 +169,26 @@ pub fn via_tail(branch: &[u8; BRANCH_BYTES], edge: &EdgeParameter) -> [u8; TAIL_
 /// (Call-ID, CSeq, tags) need not be in it.
 #[must_use]
 pub fn loop_value(key: &SealKey, message: &Message<'_>, uri: Span, is_from_backend: bool) -> u64 {
-    let mut parts = Parts::new(key.branch_hasher());
-    parts.write(&[u8::from(is_from_backend)]);
-    parts.put(uri.of(message.bytes));
+    let mut hash = key.branch_hash();
+    let uri = uri.of(message.bytes);
+    hash.word(sizes([uri, &[], &[], &[]]) | u64::from(is_from_backend));
+    hash.text(uri);
     for route in message.index.all(FieldName::Route) {
-        parts.put(route.value.of(message.bytes));
+        let value = route.value.of(message.bytes);
+        hash.word(value.len() as u64);
+        hash.text(value);
     }
-    parts.finish()
+    hash.finish()
 }
 
 /// Six bits a digit, the lowest first.
+#[inline]
 pub(in crate::sip) fn put_digits(text: &mut [u8], value: u64) {
     let mut rest = value;
     for place in text {
-        *place = digit(u8::try_from(rest & 63).unwrap_or(0));
+        #[expect(clippy::cast_possible_truncation, reason = "`digit` looks at six bits")]
+        let lowest = rest as u8;
+        *place = digit(lowest);
         rest >>= 6;
     }
 }
@@ -289,15 +219,17 @@ mod tests {
     #[test]
     fn branch_and_parameter_come_back() {
         let ring = KeyRing::new(&[Key { id: 9, secret: [1; 32] }]);
-        let text = branch(0xdead_beef_dead_beef, ring.newest(), 3);
-        let (key, transaction) = read_branch(&text, &ring).expect("ours");
-        assert_eq!((key.id, transaction), (9, 0xdead_beef_dead_beef));
-        assert!(is_marked(&text));
-        assert!(read_branch(&text[..text.len() - 1], &ring).is_none());
-
         let target = "203.0.113.7:40001".parse().expect("an address");
-        let edge = EdgeParameter::new(key, transaction, ListenerId(2), target, 77);
-        assert_eq!(EdgeParameter::read(&edge.text()), Some(edge));
+        let edge =
+            EdgeParameter::new(ring.newest(), 0xdead_beef_dead_beef, ListenerId(2), target, 77);
+        let mut tail = VIA_TAIL;
+        write_via_tail(&mut tail, 0xdead_beef_dead_beef, ring.newest(), 3, &edge);
+        let text = &tail[..BRANCH_BYTES];
+        let (key, transaction) = read_branch(text, &ring).expect("ours");
+        assert_eq!((key.id, transaction), (9, 0xdead_beef_dead_beef));
+        assert!(is_marked(text));
+        assert!(read_branch(&text[..text.len() - 1], &ring).is_none());
+        assert_eq!(EdgeParameter::read(&tail[BRANCH_BYTES + 3..VIA_TAIL_BYTES - 2]), Some(edge));
         let elsewhere = "203.0.113.7:40002".parse().expect("an address");
         let other = EdgeParameter::new(key, transaction, ListenerId(2), elsewhere, 77);
         assert_ne!(edge.target, other.target);
