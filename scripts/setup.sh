@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing to build (`setup.sh build`), to test (`setup.sh test`) or to fuzz (`setup.sh fuzz`) on
-# Debian and Ubuntu.
+# Installs what is missing to build (`setup.sh build`), also to test (`setup.sh test`), also to compare with peers
+# (`setup.sh perf`) or also to fuzz (`setup.sh fuzz`) on Debian and Ubuntu.
 # Says first what, why and with which command; says nothing when all is there. SIPEDGE_SETUP=no turns it off.
 set -euo pipefail
 
@@ -8,6 +8,7 @@ rust_needed="1.95"
 build_packages=(ca-certificates gcc libc6-dev make pkg-config clang libelf-dev zlib1g-dev)
 test_packages=(iproute2 kamailio sip-tester)
 fuzz_packages=(g++)
+perf_packages=(git iproute2 kamailio libnginx-mod-stream nginx-light)
 
 reason() {
   case "$1" in
@@ -17,9 +18,11 @@ reason() {
     pkg-config) echo "finds libelf and zlib" ;;
     clang) echo "compiles the eBPF program" ;;
     libelf-dev | zlib1g-dev) echo "libbpf needs it" ;;
-    iproute2) echo "live tests: addresses and network namespaces" ;;
-    kamailio) echo "live tests: a registrar and backends of another make" ;;
     g++) echo "compiles libFuzzer" ;;
+    git) echo "comparison: which commit was measured" ;;
+    iproute2) echo "live tests, comparison: addresses and network namespaces" ;;
+    kamailio) echo "live tests, comparison: a server of another make" ;;
+    libnginx-mod-stream | nginx-light) echo "comparison: a balancer that knows no SIP" ;;
     sip-tester) echo "live tests: SIPp, which places and answers calls" ;;
   esac
 }
@@ -69,12 +72,15 @@ install_missing() {
   say "installing them now with:"
   say "  ${prefix}apt-get update"
   say "  ${prefix}apt-get install -y --no-install-recommends ${missing[*]}"
-  local service_starts=no
-  if [[ " ${missing[*]} " == *" kamailio "* && -d /run/systemd/system ]]; then
-    service_starts=yes
-    say "the kamailio package starts a service of its own; the tests do not use it, so afterwards:"
-    say "  ${prefix}systemctl disable --now kamailio"
+  local services=() service
+  if [ -d /run/systemd/system ]; then
+    if [[ " ${missing[*]} " == *" kamailio "* ]]; then services+=(kamailio); fi
+    if [[ " ${missing[*]} " == *" nginx-light "* ]]; then services+=(nginx); fi
   fi
+  for service in "${services[@]}"; do
+    say "the $service package starts a service of its own; nothing here uses it, so afterwards:"
+    say "  ${prefix}systemctl disable --now $service"
+  done
   if [ -n "$prefix" ] && ! command -v sudo >/dev/null; then
     say "not root, and there is no sudo: run these commands as root, then this one again"
     exit 1
@@ -83,9 +89,9 @@ install_missing() {
   as_root apt-get update -q
   as_root env DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -q --no-install-recommends "${missing[@]}" </dev/null
-  if [ "$service_starts" = yes ]; then
-    as_root systemctl disable --now kamailio || say "could not stop the kamailio service: it may hold port 5060"
-  fi
+  for service in "${services[@]}"; do
+    as_root systemctl disable --now "$service" || say "could not stop the $service service: it may hold its port"
+  done
 }
 
 main() {
@@ -94,8 +100,9 @@ main() {
     build) ;;
     test) packages+=("${test_packages[@]}") ;;
     fuzz) packages+=("${fuzz_packages[@]}") ;;
+    perf) packages+=("${perf_packages[@]}") ;;
     *)
-      say "usage: setup.sh build|test|fuzz"
+      say "usage: setup.sh build|test|perf|fuzz"
       exit 2
       ;;
   esac

@@ -112,8 +112,8 @@ fn hops(before: &Split<'_>, after: &Split<'_>) {
 fn noted(was: &[u8], is: &[u8], source: SocketAddr) {
     let (before, after) = (via(was), via(is));
     let says = |via: &Via, bytes: &[u8]| {
-        [via.transport, via.host, via.port_digits, via.branch, via.edge]
-            .map(|span| span.of(bytes).to_vec())
+        let sent_by = Span { start: via.host.start, end: via.sent_by_end };
+        [via.transport, sent_by, via.branch, via.edge].map(|span| span.of(bytes).to_vec())
     };
     assert_eq!(says(&before, was), says(&after, is), "the top Via");
     let is_other = host_address(before.host.of(was)) != Some(source.ip());

@@ -64,9 +64,13 @@ fn parser_agrees(message: &[u8]) {
     if is_forgiven(&parsed) {
         return;
     }
-    assert_eq!(parsed.index.count(FieldName::ContentLength), 1, "{}", message.escape_ascii());
+    assert_eq!(lengths(&parsed), 1, "{}", message.escape_ascii());
     let end = content_end(&parsed);
     assert_eq!(end, Ok(message.len()), "{}", message.escape_ascii());
+}
+
+fn lengths(message: &Message<'_>) -> usize {
+    message.index.all(FieldName::ContentLength).count()
 }
 
 /// A known difference: around its number the framer forgives a form feed, which the parser does not (400). The framer's
@@ -89,7 +93,7 @@ fn framer_agrees(bytes: &[u8]) {
     }
     let frame = Framing::new(FramingLimits::default()).next(bytes);
     let is_large = parsed.body_start() > FramingLimits::default().header_bytes_max;
-    let expected = match (parsed.index.count(FieldName::ContentLength), content_end(&parsed)) {
+    let expected = match (lengths(&parsed), content_end(&parsed)) {
         _ if is_large => Frame::Broken(Broken::HeaderTooLarge),
         (0, _) => Frame::Broken(Broken::ContentLengthMissing),
         (1, Ok(end)) => Frame::Message { len: end },

@@ -8,12 +8,12 @@ use std::sync::{Arc, OnceLock};
 
 use sipedge::sip::core::Core;
 use sipedge::sip::message::index::FIELDS_MAX;
-use sipedge::sip::message::{Index, Message, ParseError, StartLine};
+use sipedge::sip::message::{Field, Index, Message, ParseError, StartLine};
 use sipedge::sip::outbox::Outbox;
 use sipedge::sip::route::table::{Listener, Parts, Table};
 use sipedge::sip::{DropReason, ListenerId, MESSAGE_BYTES_MAX, Now, Received, Verdict};
 
-use super::naive::{index_agrees, split, try_split};
+use super::naive::{NAMES, index_agrees, split, try_split};
 use super::{changes, datagram, promises, world};
 
 /// What our Via, two Record-Routes, Max-Forwards, `received` and `rport` may add to a request.
@@ -31,10 +31,7 @@ pub(crate) fn check(bytes: &[u8]) {
     let again = index.clone();
     let _ = index.fill(b"OPTIONS sip:a SIP/2.0\r\nVia: x\r\nRoute: y\r\nv: z\r\n\r\nbody");
     assert_eq!(index.fill(bytes), outcome);
-    // Of what is no SIP message at all nothing is kept, and nobody looks.
-    if !matches!(outcome, Err(ParseError::NotSip | ParseError::BadStatusLine(_))) {
-        assert_eq!(format!("{index:?}"), format!("{again:?}"));
-    }
+    assert_eq!(told(bytes, &index, outcome), told(bytes, &again, outcome));
     let is_start_line_read = !matches!(
         outcome,
         Err(ParseError::NotSip | ParseError::BadStatusLine(_) | ParseError::BadRequestLine(_))
@@ -53,6 +50,21 @@ pub(crate) fn check(bytes: &[u8]) {
     }
     through_two_edges(bytes, outcome);
 }
+
+/// What an index tells: fields, start line, borders. Of what is no SIP message at all nothing is kept, and of one with too
+/// many fields no borders; nobody looks at those, so they may be of the message before.
+fn told(bytes: &[u8], index: &Index, outcome: Result<(), ParseError>) -> Told {
+    if matches!(outcome, Err(ParseError::NotSip | ParseError::BadStatusLine(_))) {
+        return None;
+    }
+    let message = Message { bytes, index };
+    let borders = [message.fields_start(), message.fields_end(), message.body_start()];
+    let borders = (outcome != Err(ParseError::TooManyFields)).then_some(borders);
+    let fields = NAMES.iter().flat_map(|(_, _, name)| index.all(*name).copied()).collect();
+    Some((message.start_line(), borders, fields))
+}
+
+type Told = Option<(StartLine, Option<[usize; 3]>, Vec<Field>)>;
 
 fn start_line_agrees(message: &Message<'_>, line: &[u8]) {
     let bytes = message.bytes;

@@ -8,10 +8,14 @@ use std::sync::OnceLock;
 
 use sipedge::sip::ListenerId;
 use sipedge::sip::digit::{digit, digit_value};
-use sipedge::sip::message::lex::is_token;
 use sipedge::sip::route::table::Key;
-use sipedge::sip::token::via::{EdgeParameter, branch, is_marked, read_branch, via_tail};
-use sipedge::sip::token::{FlowToken, KeyRing, TOKEN_BYTES_MAX, TokenError, TokenKind};
+use sipedge::sip::token::via::{
+    BRANCH_BYTES, EDGE_BYTES, EdgeParameter, VIA_TAIL, VIA_TAIL_BYTES, is_marked, read_branch,
+    write_via_tail,
+};
+use sipedge::sip::token::{FlowToken, KeyRing, SealKey, TOKEN_BYTES_MAX, TokenError, TokenKind};
+
+use super::naive::is_token;
 
 /// Where the shard digit stands: the only character that is not covered.
 const SHARD_PLACE: usize = 3;
@@ -68,7 +72,7 @@ fn what_opens_was_sealed(text: &[u8]) {
     assert!(text.len() <= TOKEN_BYTES_MAX);
     let key = digit_value(text[4]).expect("it named a key");
     // Sealed again with the key that it names it is the same text, but for the shard digit.
-    let mut again = token.seal(&ring(key), 0);
+    let mut again = token.seal(&ring(key), 0).as_bytes().to_vec();
     again[SHARD_PLACE] = text[SHARD_PLACE];
     assert_eq!(&again[..], text, "{token:?}");
 }
@@ -83,7 +87,7 @@ fn sealed_is_opened(taken: &mut Bytes<'_>) {
         backend: (head & 4 != 0).then(|| taken.address(head & 8 != 0)),
     };
     let shard = taken.byte() & 63;
-    let text = token.seal(node_ring(), shard);
+    let text = token.seal(node_ring(), shard).as_bytes().to_vec();
     assert_eq!(FlowToken::open(&text, node_ring()), Ok(token), "{}", text.escape_ascii());
     assert!(text.iter().all(|&b| is_token(b)) && FlowToken::is_token(&text));
     assert_eq!(text[SHARD_PLACE], digit(shard));
@@ -106,32 +110,49 @@ fn sealed_is_opened(taken: &mut Bytes<'_>) {
 fn our_via(taken: &mut Bytes<'_>, bytes: &[u8]) {
     let transaction = u64::from_le_bytes(taken.take());
     let shard = taken.byte() & 63;
-    let text = branch(transaction, node_ring().newest(), shard);
-    let (key, read) = read_branch(&text, node_ring()).expect("a branch of ours");
-    assert_eq!((key.id, read), (node_ring().newest().id, transaction));
-    assert!(is_marked(&text) && text.iter().all(|&b| is_token(b)));
-
+    let key = node_ring().newest();
     let listener = ListenerId(taken.byte() & 63);
     let target = taken.address(bytes.len() & 1 == 0);
     let loop_value = u64::from_le_bytes(taken.take());
     let edge = EdgeParameter::new(key, transaction, listener, target, loop_value);
-    assert_eq!(EdgeParameter::read(&edge.text()), Some(edge));
-    assert!(via_tail(&text, &edge).ends_with(b"\r\n"));
+    let tail = via_tail(transaction, key, shard, &edge);
+    let (branch, parameter) = (&tail[..BRANCH_BYTES], &tail[EDGE_PLACE..][..EDGE_BYTES]);
+    let (found, read) = read_branch(branch, node_ring()).expect("a branch of ours");
+    assert_eq!((found.id, read), (key.id, transaction));
+    assert!(is_marked(branch) && branch.iter().all(|&b| is_token(b)));
+    assert_eq!(EdgeParameter::read(parameter), Some(edge));
+    assert!(&tail[BRANCH_BYTES..EDGE_PLACE] == b";e=" && tail.ends_with(b"\r\n"));
     // 48 bits: another address has the same value once in 2^48, which no run of a fuzzer meets.
     let elsewhere = SocketAddr::new(target.ip(), target.port() ^ 1);
     let other = EdgeParameter::new(key, transaction, listener, elsewhere, loop_value);
     assert_ne!(other.target, edge.target);
 }
 
+/// Where the value of our parameter begins.
+const EDGE_PLACE: usize = BRANCH_BYTES + b";e=".len();
+
+fn via_tail(
+    transaction: u64,
+    key: &SealKey,
+    shard: u8,
+    edge: &EdgeParameter,
+) -> [u8; VIA_TAIL_BYTES] {
+    let mut tail = VIA_TAIL;
+    write_via_tail(&mut tail, transaction, key, shard, edge);
+    tail
+}
+
 /// Whatever text is read as one of ours is written back as the same text.
 fn any_via(bytes: &[u8]) {
+    let none = EdgeParameter { listener: ListenerId(0), target: 0, loop_value: 0 };
     if let Some((key, transaction)) = read_branch(bytes, node_ring()) {
         let shard = digit_value(bytes[10]);
-        let again = branch(transaction, key, shard.unwrap_or(0));
-        assert_eq!(again[11..], bytes[11..], "{}", bytes.escape_ascii());
-        assert!(shard.is_none() || again == bytes);
+        let again = via_tail(transaction, key, shard.unwrap_or(0), &none);
+        assert_eq!(again[11..BRANCH_BYTES], bytes[11..], "{}", bytes.escape_ascii());
+        assert!(shard.is_none() || again[..BRANCH_BYTES] == *bytes);
     }
     if let Some(edge) = EdgeParameter::read(bytes) {
-        assert_eq!(edge.text(), bytes, "{}", bytes.escape_ascii());
+        let again = via_tail(0, node_ring().newest(), 0, &edge);
+        assert_eq!(&again[EDGE_PLACE..][..EDGE_BYTES], bytes, "{}", bytes.escape_ascii());
     }
 }
