@@ -32,11 +32,12 @@ build() {
   local program="$1" features=()
   [ "$program" = fuzz-core ] || features=(--features linux)
   say "building $program"
+  # Not --locked: when a dependency of the crate changes, the lock file of the fuzz crate follows here.
   # The flags reach only what runs in the target: with --target, build scripts and macros are built without them.
   RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1" \
-    cargo build --quiet --locked --release --manifest-path tests/fuzz/Cargo.toml \
+    cargo build --quiet --release --manifest-path tests/fuzz/Cargo.toml \
     --target "$host" --target-dir "$out" "${features[@]}"
   # Moved into place, so that a program that runs keeps its own.
   cp "$out/$host/release/fuzz" "$out/$program.new"

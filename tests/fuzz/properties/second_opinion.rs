@@ -5,6 +5,7 @@
 //!
 //! Known differences, and why they are not compared:
 //! * rsip reads CRLF line ends only, no folds and no compact names; RFC 3261 7.3 wants these, and LF alone is in use.
+//! * It reads the body for fields when a message has none.
 //! * It takes a method in any case; methods are case-sensitive (RFC 3261 7.1), so only its own spelling is compared.
 //! * It takes what may stand nowhere (controls, blanks and brackets inside of values); we refuse that.
 //! * It takes any text as a host, or none at all; a host has its own characters.
@@ -70,7 +71,9 @@ fn is_readable(text: &str) -> bool {
     let Some((header, _)) = text.split_once("\r\n\r\n") else { return false };
     let mut lines = header.split("\r\n").skip(1);
     let has_line_ends = !header.replace("\r\n", "").contains(['\r', '\n']);
-    has_line_ends && lines.all(|line| line.find(':').is_some_and(|colon| colon > 1))
+    has_line_ends
+        && header.contains("\r\n")
+        && lines.all(|line| line.find(':').is_some_and(|colon| colon > 1))
 }
 
 /// Printable ASCII without blanks, quotes and brackets: where rsip takes more than may stand there.
