@@ -45,7 +45,7 @@ deny: setup-build
 bench: setup-build ## the micro-benchmarks (criterion); BENCH=name for one
 	cargo bench --locked $(if $(BENCH),--bench $(BENCH))
 
-instructions: ## instructions per message of the core (callgrind)
+instructions: ## instructions by stage and message against the committed figures; UPDATE=1 rewrites them
 	@scripts/instructions.sh
 
 perf: ## load scenarios on the running program: not there yet

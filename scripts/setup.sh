@@ -5,7 +5,7 @@ set -euo pipefail
 
 rust_needed="1.95"
 build_packages=(ca-certificates gcc libc6-dev make pkg-config clang libelf-dev zlib1g-dev)
-test_packages=(iproute2 kamailio sip-tester)
+test_packages=(iproute2 kamailio sip-tester valgrind)
 
 reason() {
   case "$1" in
@@ -18,6 +18,7 @@ reason() {
     iproute2) echo "live tests: addresses and network namespaces" ;;
     kamailio) echo "live tests: a registrar and backends of another make" ;;
     sip-tester) echo "live tests: SIPp, which places and answers calls" ;;
+    valgrind) echo "counts the instructions of the hot path" ;;
   esac
 }
 
