@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run build test check lint deny bench instructions perf sim fuzz setup-build setup-test clean
+.PHONY: help demo run build test check lint deny bench instructions loom miri perf sim fuzz setup-build setup-test clean
 
 # rustup's place, for shells that have not read its env file.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -47,6 +47,12 @@ bench: setup-build ## the micro-benchmarks (criterion); BENCH=name for one
 
 instructions: ## instructions by stage and message against the committed figures; UPDATE=1 rewrites them
 	@scripts/instructions.sh
+
+loom: setup-build ## the mailbox under all interleavings of its threads (also in test)
+	cargo test --locked --test loom
+
+miri: ## the pure core under miri (nightly; announced and installed by rustup)
+	@scripts/miri.sh
 
 perf: ## load scenarios on the running program: not there yet
 	@echo "perf: the load generator and its scenarios come with a later version; today: make bench" >&2; exit 2
