@@ -18,6 +18,7 @@ pub mod message;
 pub mod outbox;
 pub mod response;
 pub mod route;
+pub mod siphash;
 pub mod steer;
 pub mod token;
 pub mod transaction;

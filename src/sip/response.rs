@@ -3,7 +3,6 @@
 //! Owns: what is copied from a request into its response. Knows nothing of why it is answered. Answers are stateless: a
 //! retransmission gets the same one, and the ACK that follows shows by its To tag that it is for us.
 
-use std::hash::Hasher as _;
 use std::net::{IpAddr, SocketAddr};
 
 use super::admit::{Refusal, port_is_usable};
@@ -19,10 +18,10 @@ const TAG_BYTES: usize = 12;
 /// Our To tag for a transaction.
 #[must_use]
 fn tag(key: &SealKey, transaction: u64) -> [u8; TAG_BYTES] {
-    let mut hasher = key.tag_hasher();
-    hasher.write(&transaction.to_le_bytes());
+    let mut hash = key.tag_hash();
+    hash.word(transaction);
     let mut text = [b'e'; TAG_BYTES];
-    put_digits(&mut text[1..], hasher.finish());
+    put_digits(&mut text[1..], hash.finish());
     text
 }
 

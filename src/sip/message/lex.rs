@@ -1,7 +1,9 @@
-//! A cursor over one field value, and the character classes of RFC 3261 25.1.
+//! A cursor over one field value.
 //!
 //! Owns: skipping blanks and folds, tokens, quoted strings. Knows no field. Offsets are bytes from the start of
 //! the message and fit `u16`, because a message is at most [`crate::sip::MESSAGE_BYTES_MAX`] bytes.
+
+use super::class::{Class, HOST, TOKEN, VALUE};
 
 /// A piece of the message: offsets, not bytes, so that it outlives any borrow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,10 +35,13 @@ impl Span {
     }
 }
 
-/// An offset as it is stored. Offsets beyond the largest message do not occur; they would stick to its end.
+/// An offset as it is stored: not beyond the largest message, because a larger one has no index.
 #[must_use]
 pub fn offset(at: usize) -> u16 {
-    u16::try_from(at).unwrap_or(u16::MAX)
+    debug_assert!(at <= crate::sip::MESSAGE_BYTES_MAX);
+    #[expect(clippy::cast_possible_truncation, reason = "at most MESSAGE_BYTES_MAX")]
+    let stored = at as u16;
+    stored
 }
 
 /// The value does not follow its grammar, first seen at this offset of the message.
@@ -44,69 +49,6 @@ pub fn offset(at: usize) -> u16 {
 pub struct Malformed {
     /// Bytes from the start of the message.
     pub at: u16,
-}
-
-const TOKEN: u8 = 1;
-const HOST: u8 = 2;
-const VALUE: u8 = 4;
-const URI: u8 = 8;
-const BARE: u8 = 16;
-
-/// Which classes each byte belongs to.
-const CLASS: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0_usize;
-    while byte < 256 {
-        #[expect(clippy::cast_possible_truncation, reason = "below 256 by the loop")]
-        let b = byte as u8 as char;
-        let alphanumeric = b.is_ascii_alphanumeric();
-        if alphanumeric || matches!(b, '-' | '.' | '!' | '%' | '*' | '_' | '+' | '`' | '\'' | '~') {
-            table[byte] |= TOKEN | VALUE;
-        }
-        // The underscore is no host character by the grammar, but names with it are in use.
-        if alphanumeric || matches!(b, '-' | '.' | '_') {
-            table[byte] |= HOST;
-        }
-        // Values of parameters: token, host (IPv6 in brackets or, for `received`, bare), and what phones write.
-        if matches!(
-            b,
-            '[' | ']' | ':' | '/' | '?' | '@' | '&' | '$' | '#' | '(' | ')' | '{' | '}' | '|' | '^'
-        ) {
-            table[byte] |= VALUE;
-        }
-        if byte > 0x20 && byte != 0x7f && !matches!(b, '<' | '>' | '"') {
-            table[byte] |= URI;
-        }
-        if !matches!(b, '<' | '"' | ',' | ';' | ':' | '>') {
-            table[byte] |= BARE;
-        }
-        byte += 1;
-    }
-    table
-};
-
-/// A character that may stand in a URI; which of them where, its grammar says.
-#[must_use]
-pub fn is_uri(byte: u8) -> bool {
-    CLASS[usize::from(byte)] & URI != 0
-}
-
-/// A character that ends nothing in a value: part of an unquoted display name.
-#[must_use]
-pub fn is_bare(byte: u8) -> bool {
-    CLASS[usize::from(byte)] & BARE != 0
-}
-
-/// A character of a `token`.
-#[must_use]
-pub fn is_token(byte: u8) -> bool {
-    CLASS[usize::from(byte)] & TOKEN != 0
-}
-
-/// A character of a host name or an IPv4 address.
-#[must_use]
-pub fn is_host(byte: u8) -> bool {
-    CLASS[usize::from(byte)] & HOST != 0
 }
 
 /// Blank inside a field value: what is left of folds counts too.
@@ -118,8 +60,10 @@ pub const fn is_blank(byte: u8) -> bool {
 /// Reads one field value from left to right.
 #[derive(Debug, Clone)]
 pub struct Cursor<'a> {
+    /// The message. Behind `end` it is only looked at to read whole steps.
     bytes: &'a [u8],
     at: usize,
+    /// Where the value ends, within `bytes`.
     end: usize,
 }
 
@@ -145,8 +89,9 @@ impl<'a> Cursor<'a> {
 
     /// The next byte, not taken.
     #[must_use]
+    #[inline]
     pub fn peek(&self) -> Option<u8> {
-        if self.at < self.end { Some(self.bytes[self.at]) } else { None }
+        if self.at < self.end { self.bytes.get(self.at).copied() } else { None }
     }
 
     /// Nothing is left.
@@ -156,13 +101,15 @@ impl<'a> Cursor<'a> {
     }
 
     /// Skips blanks and folds.
+    #[inline]
     pub fn skip_blanks(&mut self) {
-        while self.at < self.end && is_blank(self.bytes[self.at]) {
+        while self.peek().is_some_and(is_blank) {
             self.at += 1;
         }
     }
 
     /// Takes `byte` if it is next.
+    #[inline]
     pub fn eat(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
@@ -170,7 +117,22 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes `byte` with blanks around it, if it is next.
+    #[inline]
     pub fn eat_separator(&mut self, byte: u8) -> bool {
+        match self.peek() {
+            Some(next) if next == byte => {
+                self.at += 1;
+                self.skip_blanks();
+                true
+            }
+            Some(next) if is_blank(next) => self.eat_late_separator(byte),
+            _ => false,
+        }
+    }
+
+    /// [`Cursor::eat_separator`] on a blank.
+    #[cold]
+    fn eat_late_separator(&mut self, byte: u8) -> bool {
         let before = self.at;
         self.skip_blanks();
         if self.eat(byte) {
@@ -181,43 +143,39 @@ impl<'a> Cursor<'a> {
         false
     }
 
-    /// Takes bytes as long as `wanted`.
-    pub fn take_while(&mut self, wanted: impl Fn(u8) -> bool) -> Span {
-        let rest = self.rest();
-        let length = rest.iter().position(|&b| !wanted(b)).unwrap_or(rest.len());
-        self.take(length)
+    /// Takes bytes of this class, as many as there are.
+    #[inline]
+    pub fn take_run(&mut self, class: &Class) -> Span {
+        let start = self.at;
+        self.at = class.run_end(self.bytes, start, self.end);
+        Span { start: offset(start), end: offset(self.at) }
     }
 
     /// Takes bytes up to the first `byte`, or all that are left.
+    #[inline]
     pub fn take_until(&mut self, byte: u8) -> Span {
-        let rest = self.rest();
-        let length = memchr::memchr(byte, rest).unwrap_or(rest.len());
-        self.take(length)
+        let start = self.at;
+        let rest = self.bytes.get(start..self.end).unwrap_or_default();
+        self.at += memchr::memchr(byte, rest).unwrap_or(rest.len());
+        Span { start: offset(start), end: offset(self.at) }
     }
 
     /// Takes `text` if it is next.
+    #[inline]
     pub fn eat_text(&mut self, text: &[u8]) -> bool {
-        let found = self.rest().starts_with(text);
+        let rest = self.bytes.get(self.at..self.end).unwrap_or_default();
+        let found = rest.starts_with(text);
         self.at += if found { text.len() } else { 0 };
         found
-    }
-
-    fn rest(&self) -> &'a [u8] {
-        self.bytes.get(self.at..self.end).unwrap_or_default()
-    }
-
-    fn take(&mut self, length: usize) -> Span {
-        let start = self.at;
-        self.at += length;
-        Span::new(start, self.at)
     }
 
     /// Takes a token of at least one character.
     ///
     /// # Errors
     /// When there is none.
+    #[inline]
     pub fn token(&mut self) -> Result<Span, Malformed> {
-        let span = self.take_while(is_token);
+        let span = self.take_run(&TOKEN);
         if span.is_empty() { Err(self.malformed()) } else { Ok(span) }
     }
 
@@ -225,12 +183,15 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// When there is no digit.
+    #[inline]
     pub fn number(&mut self) -> Result<u32, Malformed> {
-        let digits = self.take_while(|b| b.is_ascii_digit());
-        if digits.is_empty() {
-            return Err(self.malformed());
+        let mut number = 0_u32;
+        let before = self.at;
+        while let Some(byte @ b'0'..=b'9') = self.peek() {
+            number = number.saturating_mul(10).saturating_add(u32::from(byte - b'0'));
+            self.at += 1;
         }
-        Ok(saturating_number(digits.of(self.bytes)))
+        if self.at == before { Err(self.malformed()) } else { Ok(number) }
     }
 
     /// Takes a quoted string with its quotes; the cursor stands on the first quote.
@@ -255,14 +216,22 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// When there is none, or the bracket does not close.
+    #[inline]
     pub fn host(&mut self) -> Result<Span, Malformed> {
+        if self.peek() == Some(b'[') {
+            return self.bracketed_host();
+        }
+        let host = self.take_run(&HOST);
+        if host.is_empty() { Err(self.malformed()) } else { Ok(host) }
+    }
+
+    fn bracketed_host(&mut self) -> Result<Span, Malformed> {
         let start = self.at;
-        if self.eat(b'[') {
-            self.take_while(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'));
-            if !self.eat(b']') || self.at - start <= 2 {
-                return Err(self.malformed());
-            }
-        } else if self.take_while(is_host).is_empty() {
+        self.at += 1;
+        while self.peek().is_some_and(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')) {
+            self.at += 1;
+        }
+        if !self.eat(b']') || self.at - start <= 2 {
             return Err(self.malformed());
         }
         Ok(Span::new(start, self.at))
@@ -272,15 +241,17 @@ impl<'a> Cursor<'a> {
     ///
     /// # Errors
     /// When the name is missing or the value ends early.
+    #[inline]
     pub fn parameter(&mut self) -> Result<Parameter, Malformed> {
         let name = self.token()?;
-        let mut value = Span::new(self.at, self.at);
-        if self.eat_separator(b'=') {
-            value = match self.peek() {
+        let value = if self.eat_separator(b'=') {
+            match self.peek() {
                 Some(b'"') => self.quoted_string()?,
-                _ => self.take_while(|b| CLASS[usize::from(b)] & VALUE != 0),
-            };
-        }
+                _ => self.take_run(&VALUE),
+            }
+        } else {
+            Span { start: name.end, end: name.end }
+        };
         Ok(Parameter { name, value, end: offset(self.at) })
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Owns: the grammar. Knows nothing of routing. `index` makes one pass; everything else is read when asked for.
 
+pub mod class;
 pub mod index;
 pub mod lex;
+mod lines;
 mod method;
 pub mod name_addr;
 pub mod uri;

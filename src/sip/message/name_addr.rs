@@ -1,7 +1,8 @@
 //! `[display name] <URI> ;parameters`, or a bare URI: From, To, Contact, Route, Record-Route, Path
 //! (RFC 3261 20.10, 25.1).
 
-use super::lex::{Cursor, Malformed, Span, is_bare, is_uri, offset, trim};
+use super::class::{BARE, BARE_URI};
+use super::lex::{Cursor, Malformed, Span, offset, trim};
 
 /// Where the parts of one value are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl NameAddr {
             bracketed_uri(bytes, cursor)?
         } else {
             // RFC 3261 20.10: without brackets, what follows a semicolon belongs to the field.
-            cursor.take_while(|b| is_uri(b) && !matches!(b, b';' | b','))
+            cursor.take_run(&BARE_URI)
         };
         if uri.is_empty() {
             return Err(cursor.malformed());
@@ -64,7 +65,7 @@ fn skip_display_name(cursor: &mut Cursor<'_>) -> Result<bool, Malformed> {
             }
             // Phones write more than tokens here; whatever stands before `<` is passed on as it is.
             Some(_) => {
-                cursor.take_while(is_bare);
+                cursor.take_run(&BARE);
             }
         }
     }

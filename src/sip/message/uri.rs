@@ -4,7 +4,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::lex::{Cursor, Malformed, Span, is_token, is_uri, offset};
+use super::class::{SCHEME, TOKEN, URI};
+use super::lex::{Cursor, Malformed, Span, offset};
 
 /// The schemes that we know what to do with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,17 +50,13 @@ impl Uri {
     /// When it has no scheme, or is `sip`/`sips` and breaks its grammar.
     pub fn parse(bytes: &[u8], span: Span) -> Result<Self, Malformed> {
         let mut cursor = Cursor::new(bytes, span);
-        let name =
-            cursor.take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
-        let starts_well = name.of(bytes).first().is_some_and(u8::is_ascii_alphabetic);
-        if !starts_well || !cursor.eat(b':') {
-            return Err(cursor.malformed());
-        }
+        let scheme =
+            if cursor.eat_text(b"sip:") { Scheme::Sip } else { other_scheme(bytes, &mut cursor)? };
         let rest = Span { start: offset(cursor.at()), end: span.end };
         let nothing = Span { start: rest.start, end: rest.start };
         let mut uri = Self {
             whole: span,
-            scheme: scheme(name.of(bytes)),
+            scheme,
             user: nothing,
             has_user: false,
             host: nothing,
@@ -77,7 +74,9 @@ impl Uri {
             }
             Scheme::Urn | Scheme::Other => {}
         }
-        if !rest.of(bytes).iter().all(|&b| is_uri(b)) {
+        if URI.run_end(bytes, usize::from(rest.start), usize::from(rest.end))
+            < usize::from(rest.end)
+        {
             return Err(Malformed { at: rest.start });
         }
         Ok(uri)
@@ -106,7 +105,7 @@ impl Uri {
             None | Some(b'?' | b';') => {}
             Some(_) => return Err(cursor.malformed()),
         }
-        let end = cursor.take_while(|b| b != b'?').end;
+        let end = cursor.take_until(b'?').end;
         self.parameters = Span { start: offset(parameters), end };
         Ok(())
     }
@@ -134,14 +133,20 @@ impl Uri {
     }
 }
 
-fn scheme(name: &[u8]) -> Scheme {
-    match name {
+/// Any scheme with its colon, in any case.
+fn other_scheme(bytes: &[u8], cursor: &mut Cursor<'_>) -> Result<Scheme, Malformed> {
+    let name = cursor.take_run(&SCHEME).of(bytes);
+    let starts_well = name.first().is_some_and(u8::is_ascii_alphabetic);
+    if !starts_well || !cursor.eat(b':') {
+        return Err(cursor.malformed());
+    }
+    Ok(match name {
         n if n.eq_ignore_ascii_case(b"sip") => Scheme::Sip,
         n if n.eq_ignore_ascii_case(b"sips") => Scheme::Sips,
         n if n.eq_ignore_ascii_case(b"tel") => Scheme::Tel,
         n if n.eq_ignore_ascii_case(b"urn") => Scheme::Urn,
         _ => Scheme::Other,
-    }
+    })
 }
 
 /// A host as an IP address: IPv4, IPv6 in brackets, or IPv6 bare (RFC 5118 4.5 has it in `received`).
@@ -183,5 +188,5 @@ fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
 /// A method name, an option tag, a parameter name: all of it token characters, at least one.
 #[must_use]
 pub fn is_all_token(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|&b| is_token(b))
+    !name.is_empty() && name.iter().all(|&b| TOKEN.has(b))
 }

@@ -2,17 +2,11 @@
 //!
 //! Owns: key derivation and the keyed hashes. Knows nothing of what is hashed or sealed.
 
-use arrayvec::ArrayVec;
-use siphasher::sip::{SipHasher13, SipHasher24};
-use siphasher::sip128::{Hasher128 as _, SipHasher24 as SipHasher24Wide};
-use std::hash::Hasher as _;
 use zeroize::Zeroize as _;
 
-use super::{PLAIN_BYTES_MAX, TAG_BYTES};
+use super::TAG_BYTES;
 use crate::sip::route::table::Key;
-
-/// 128 bits of key for SipHash.
-type SipKey = [u8; 16];
+use crate::sip::siphash::{SipHash13, SipHash24, SipKey};
 
 /// The keys that are derived from one secret.
 #[derive(Clone)]
@@ -32,13 +26,15 @@ impl SealKey {
         let (low, high) = key.secret.split_at(16);
         let derived = |label: &[u8]| {
             let half = |secret: &[u8]| {
-                let mut hasher =
-                    SipHasher24Wide::new_with_key(secret.as_array().expect("half of 32 bytes"));
-                hasher.write(b"sipedge 1 ");
-                hasher.write(label);
-                hasher.finish128().as_u128()
+                let secret = secret.as_array().expect("half of 32 bytes");
+                let mut hash = SipHash24::new_wide(&SipKey::new(secret));
+                hash.text(b"sipedge 2 ");
+                hash.text(label);
+                hash.finish_wide().map(u64::to_le_bytes).concat()
             };
-            (half(low) ^ half(high).rotate_left(64)).to_le_bytes()
+            let mixed: Vec<u8> =
+                half(low).iter().zip(half(high).iter().rev()).map(|(a, b)| a ^ b).collect();
+            SipKey::new(mixed.as_array().expect("two words"))
         };
         Self {
             id: key.id,
@@ -50,41 +46,54 @@ impl SealKey {
         }
     }
 
-    /// A hasher for branches and loop values, with the fast rounds: the branch is sealed once more, with the target and
+    /// A hash for branches and loop values, with the fast rounds: the branch is sealed once more, with the target and
     /// the full rounds, and whoever guesses a loop value only stops a request of his own.
     #[must_use]
-    pub fn branch_hasher(&self) -> SipHasher13 {
-        SipHasher13::new_with_key(&self.branch)
+    #[inline]
+    pub fn branch_hash(&self) -> SipHash13 {
+        SipHash13::new(&self.branch)
     }
 
-    /// A hasher for response targets.
+    /// A hash for response targets.
     #[must_use]
-    pub fn target_hasher(&self) -> SipHasher24 {
-        SipHasher24::new_with_key(&self.target)
+    #[inline]
+    pub fn target_hash(&self) -> SipHash24 {
+        SipHash24::new(&self.target)
     }
 
-    /// A hasher for our own To tags.
+    /// A hash for our own To tags.
     #[must_use]
-    pub fn tag_hasher(&self) -> SipHasher24 {
-        SipHasher24::new_with_key(&self.tag)
+    pub fn tag_hash(&self) -> SipHash24 {
+        SipHash24::new(&self.tag)
     }
 
+    /// The tag of a plaintext.
+    #[inline]
     pub(super) fn tag(&self, plain: &[u8]) -> [u8; TAG_BYTES] {
-        let mut text = ArrayVec::<u8, { PLAIN_BYTES_MAX + 1 }>::new();
-        text.push(self.id);
-        text.try_extend_from_slice(plain).expect("both callers keep to PLAIN_BYTES_MAX");
-        let wide = SipHasher24Wide::new_with_key(&self.mac).hash(&text).as_u128().to_le_bytes();
-        *wide.first_chunk().expect("12 of 16 bytes")
+        let mut hash = SipHash24::new_wide(&self.mac);
+        hash.word(plain.len() as u64);
+        hash.text(plain);
+        let [low, high] = hash.finish_wide().map(u64::to_le_bytes);
+        let mut tag = [0; TAG_BYTES];
+        tag[..8].copy_from_slice(&low);
+        tag[8..].copy_from_slice(&high[..TAG_BYTES - 8]);
+        tag
     }
 
+    /// Encrypts or decrypts. The fast rounds do: a guess at the keystream shows an address, it forges nothing.
+    #[inline]
     pub(super) fn apply_keystream(&self, tag: &[u8; TAG_BYTES], text: &mut [u8]) {
-        let mut input = [0; TAG_BYTES + 1];
-        input[..TAG_BYTES].copy_from_slice(tag);
-        for (block, bytes) in (0_u8..).zip(text.chunks_mut(16)) {
-            input[TAG_BYTES] = block;
-            let block = SipHasher24Wide::new_with_key(&self.stream).hash(&input);
-            for (byte, key) in bytes.iter_mut().zip(block.as_u128().to_le_bytes()) {
-                *byte ^= key;
+        let mut start = SipHash13::new_wide(&self.stream);
+        start.text(&tag[..8]);
+        let rest = u32::from_le_bytes([tag[8], tag[9], tag[10], tag[11]]);
+        for (block, bytes) in (0_u64..).zip(text.chunks_mut(16)) {
+            let mut hash = start;
+            hash.word(u64::from(rest) | block << 32);
+            let stream = hash.finish_wide();
+            for (bytes, stream) in bytes.chunks_mut(8).zip(stream) {
+                for (byte, key) in bytes.iter_mut().zip(stream.to_le_bytes()) {
+                    *byte ^= key;
+                }
             }
         }
     }

@@ -11,16 +11,13 @@
 //! bits) of RFC 5393's loop value. It stands beside the branch, not in it, because a NAT may give the CANCEL another
 //! source port than its INVITE had, and it still must have the branch of its INVITE.
 
-use std::hash::Hasher as _;
 use std::net::{IpAddr, SocketAddr};
-
-use arrayvec::ArrayVec;
-use siphasher::sip::SipHasher13;
 
 use super::{KeyRing, SealKey};
 use crate::sip::ListenerId;
 use crate::sip::digit::{digit, digit_value};
 use crate::sip::message::{FieldName, Message, Span, Via};
+use crate::sip::siphash::sizes;
 use crate::sip::steer::MARK;
 
 /// Starts the branch of every RFC 3261 transaction.
@@ -67,72 +64,14 @@ impl<'a> TransactionFields<'a> {
     /// Their hash under `key`.
     #[must_use]
     pub fn hash(&self, key: &SealKey) -> u64 {
-        let mut parts = Parts::new(key.branch_hasher());
-        for part in [
-            self.branch,
-            self.sent_by.0,
-            self.sent_by.1,
-            self.call_id,
-            self.cseq_number,
-            self.from_tag,
-        ] {
-            parts.put(part);
+        let (host, port) = self.sent_by;
+        let mut hash = key.branch_hash();
+        hash.word(sizes([self.branch, host, self.call_id, self.from_tag]));
+        hash.word(sizes([port, self.cseq_number, &[], &[]]));
+        for text in [self.branch, host, self.call_id, self.from_tag, port, self.cseq_number] {
+            hash.text(text);
         }
-        parts.finish()
-    }
-}
-
-/// Hashes parts, each with its length in front, so that moved borders change the hash. Many small writes to the hasher
-/// cost more than the hash: they are gathered here first.
-struct Parts {
-    hasher: SipHasher13,
-    gathered: [u8; GATHERED_BYTES],
-    /// How much of `gathered` is filled.
-    filled: usize,
-    /// Nothing was handed to the hasher yet.
-    is_gathered: bool,
-}
-
-/// A typical transaction has 120 bytes of parts.
-const GATHERED_BYTES: usize = 256;
-
-impl Parts {
-    fn new(hasher: SipHasher13) -> Self {
-        Self { hasher, gathered: [0; GATHERED_BYTES], filled: 0, is_gathered: true }
-    }
-
-    fn put(&mut self, part: &[u8]) {
-        self.write(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
-        self.write(part);
-    }
-
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) {
-        let end = self.filled + bytes.len();
-        if let Some(room) = self.gathered.get_mut(self.filled..end) {
-            room.copy_from_slice(bytes);
-            self.filled = end;
-        } else {
-            self.write_through(bytes);
-        }
-    }
-
-    #[cold]
-    fn write_through(&mut self, bytes: &[u8]) {
-        self.hasher.write(&self.gathered[..self.filled]);
-        self.filled = 0;
-        self.is_gathered = false;
-        self.hasher.write(bytes);
-    }
-
-    fn finish(mut self) -> u64 {
-        let rest = &self.gathered[..self.filled];
-        if self.is_gathered {
-            // In one piece it is half the work.
-            return self.hasher.hash(rest);
-        }
-        self.hasher.write(rest);
-        self.hasher.finish()
+        hash.finish()
     }
 }
 
@@ -185,20 +124,16 @@ impl EdgeParameter {
         target: SocketAddr,
         loop_value: u64,
     ) -> Self {
-        let mut text = ArrayVec::<u8, 27>::new();
-        let mut put = |bytes: &[u8]| {
-            text.try_extend_from_slice(bytes).expect("8 + 16 + 2 + 1 bytes");
-        };
-        put(&transaction.to_le_bytes());
+        let mut hash = key.target_hash();
+        hash.word(transaction);
+        hash.word(u64::from(target.port()) | u64::from(listener.0) << 16);
         match target.ip() {
-            IpAddr::V4(ip) => put(&ip.octets()),
-            IpAddr::V6(ip) => put(&ip.octets()),
+            IpAddr::V4(ip) => hash.word(u64::from(u32::from(ip))),
+            IpAddr::V6(ip) => hash.text(&ip.octets()),
         }
-        put(&target.port().to_le_bytes());
-        put(&[listener.0]);
         Self {
             listener,
-            target: key.target_hasher().hash(&text) & ((1 << (TARGET_DIGITS * 6)) - 1),
+            target: hash.finish() & ((1 << (TARGET_DIGITS * 6)) - 1),
             loop_value: loop_value & ((1 << (LOOP_DIGITS * 6)) - 1),
         }
     }
@@ -245,13 +180,16 @@ pub fn via_tail(branch: &[u8; BRANCH_BYTES], edge: &EdgeParameter) -> [u8; TAIL_
 /// (Call-ID, CSeq, tags) need not be in it.
 #[must_use]
 pub fn loop_value(key: &SealKey, message: &Message<'_>, uri: Span, is_from_backend: bool) -> u64 {
-    let mut parts = Parts::new(key.branch_hasher());
-    parts.write(&[u8::from(is_from_backend)]);
-    parts.put(uri.of(message.bytes));
+    let mut hash = key.branch_hash();
+    let uri = uri.of(message.bytes);
+    hash.word(sizes([uri, &[], &[], &[]]) | u64::from(is_from_backend));
+    hash.text(uri);
     for route in message.index.all(FieldName::Route) {
-        parts.put(route.value.of(message.bytes));
+        let value = route.value.of(message.bytes);
+        hash.word(value.len() as u64);
+        hash.text(value);
     }
-    parts.finish()
+    hash.finish()
 }
 
 /// Six bits a digit, the lowest first.
