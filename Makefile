@@ -49,7 +49,7 @@ instructions: ## instructions by stage and message against the committed figures
 	@scripts/instructions.sh
 
 loom: setup-build ## the mailbox under all interleavings of its threads (also in test)
-	cargo test --locked --test loom
+	cargo test --locked --no-default-features --test loom
 
 miri: ## the pure core under miri (nightly; announced and installed by rustup)
 	@scripts/miri.sh
