@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run build test check lint deny bench instructions loom miri perf sim fuzz setup-build setup-test clean
+.PHONY: help demo run build test check lint deny bench instructions loom miri perf perf-quick sim fuzz setup-build setup-test setup-perf clean
 
 # rustup's place, for shells that have not read its env file.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -54,8 +54,18 @@ loom: setup-build ## the mailbox under all interleavings of its threads (also in
 miri: ## the pure core under miri (nightly; announced and installed by rustup)
 	@scripts/miri.sh
 
-perf: ## load scenarios on the running program: not there yet
-	@echo "perf: the load generator and its scenarios come with a later version; today: make bench" >&2; exit 2
+# ROUNDS=, SECONDS_EACH=, TARGETS=, SCENARIOS= and SERIES= (names with commas) take a part; perf/README.md has the method.
+PERF_BUILD = cargo build --release --locked -p sipedge -p sipedge-load -p sipedge-baselines -p sipedge-compare
+PERF = target/release/sipedge-compare $(if $(TARGETS),--targets $(TARGETS)) \
+	$(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(if $(SERIES),--series $(SERIES))
+
+perf: setup-perf ## sipedge beside its peers: CPU, throughput, latency, in rounds (25 minutes, as root)
+	$(PERF_BUILD)
+	$(PERF) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH))
+
+perf-quick: setup-perf ## the same in one short round, to see that it works (no figures to quote)
+	$(PERF_BUILD)
+	$(PERF) --rounds 1 --seconds $(or $(SECONDS_EACH),2)
 
 sim: ## whole clusters on virtual time: not there yet
 	@echo "sim: the seeded cluster simulator comes with a later version; today: make test" >&2; exit 2
@@ -68,6 +78,9 @@ setup-build: ## install what building needs
 
 setup-test: ## install what building and testing need
 	@scripts/setup.sh test
+
+setup-perf: ## install what comparing needs
+	@scripts/setup.sh perf
 
 clean: ## remove what was built
 	cargo clean

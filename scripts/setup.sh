@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Installs what is missing to build (`setup.sh build`) or also to test (`setup.sh test`) on Debian and Ubuntu.
+# Installs what is missing to build (`setup.sh build`), also to test (`setup.sh test`) or also to compare with peers
+# (`setup.sh perf`) on Debian and Ubuntu.
 # Says first what, why and with which command; says nothing when all is there. SIPEDGE_SETUP=no turns it off.
 set -euo pipefail
 
 rust_needed="1.95"
 build_packages=(ca-certificates gcc libc6-dev make pkg-config clang libelf-dev zlib1g-dev)
 test_packages=(iproute2 kamailio sip-tester valgrind)
+perf_packages=(git iproute2 kamailio libnginx-mod-stream nginx-light)
 
 reason() {
   case "$1" in
@@ -15,8 +17,10 @@ reason() {
     pkg-config) echo "finds libelf and zlib" ;;
     clang) echo "compiles the eBPF program" ;;
     libelf-dev | zlib1g-dev) echo "libbpf needs it" ;;
-    iproute2) echo "live tests: addresses and network namespaces" ;;
-    kamailio) echo "live tests: a registrar and backends of another make" ;;
+    git) echo "comparison: which commit was measured" ;;
+    iproute2) echo "live tests, comparison: addresses and network namespaces" ;;
+    kamailio) echo "live tests, comparison: a server of another make" ;;
+    libnginx-mod-stream | nginx-light) echo "comparison: a balancer that knows no SIP" ;;
     sip-tester) echo "live tests: SIPp, which places and answers calls" ;;
     valgrind) echo "counts the instructions of the hot path" ;;
   esac
@@ -67,12 +71,15 @@ install_missing() {
   say "installing them now with:"
   say "  ${prefix}apt-get update"
   say "  ${prefix}apt-get install -y --no-install-recommends ${missing[*]}"
-  local service_starts=no
-  if [[ " ${missing[*]} " == *" kamailio "* && -d /run/systemd/system ]]; then
-    service_starts=yes
-    say "the kamailio package starts a service of its own; the tests do not use it, so afterwards:"
-    say "  ${prefix}systemctl disable --now kamailio"
+  local services=() service
+  if [ -d /run/systemd/system ]; then
+    if [[ " ${missing[*]} " == *" kamailio "* ]]; then services+=(kamailio); fi
+    if [[ " ${missing[*]} " == *" nginx-light "* ]]; then services+=(nginx); fi
   fi
+  for service in "${services[@]}"; do
+    say "the $service package starts a service of its own; nothing here uses it, so afterwards:"
+    say "  ${prefix}systemctl disable --now $service"
+  done
   if [ -n "$prefix" ] && ! command -v sudo >/dev/null; then
     say "not root, and there is no sudo: run these commands as root, then this one again"
     exit 1
@@ -81,9 +88,9 @@ install_missing() {
   as_root apt-get update -q
   as_root env DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -q --no-install-recommends "${missing[@]}" </dev/null
-  if [ "$service_starts" = yes ]; then
-    as_root systemctl disable --now kamailio || say "could not stop the kamailio service: it may hold port 5060"
-  fi
+  for service in "${services[@]}"; do
+    as_root systemctl disable --now "$service" || say "could not stop the $service service: it may hold its port"
+  done
 }
 
 main() {
@@ -91,8 +98,9 @@ main() {
   case "${1:-}" in
     build) ;;
     test) packages+=("${test_packages[@]}") ;;
+    perf) packages+=("${perf_packages[@]}") ;;
     *)
-      say "usage: setup.sh build|test"
+      say "usage: setup.sh build|test|perf"
       exit 2
       ;;
   esac

@@ -12,13 +12,13 @@ use std::time::Duration;
 use super::addr::{self, NAME_BYTES_MAX, Name};
 use super::packet_io::IoCounts;
 use super::send_queue::SendQueue;
-use super::sys::{EventFd, Region, poll, poll_entry, socket_drops};
+use super::sys::{EventFd, Region, poll, poll_entry, socket_drops, stride};
 use crate::sip::{ListenerId, MESSAGE_BYTES_MAX, Received};
 
 /// Datagrams per system call.
 const BATCH: usize = 64;
 /// Bytes from one receive buffer to the next.
-const STRIDE_BYTES: usize = 65_536;
+const STRIDE_BYTES: usize = stride(MESSAGE_BYTES_MAX);
 
 /// The sockets, in the order of the table's listeners, and what goes with them.
 pub(crate) struct Mmsg {

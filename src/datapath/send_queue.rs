@@ -6,12 +6,12 @@
 use std::io;
 
 use super::addr::Name;
-use super::sys::Region;
+use super::sys::{Region, stride};
 use crate::sip::outbox::Transmit;
 use crate::sip::{MESSAGE_BYTES_MAX, Now};
 
-/// Bytes from one buffer to the next. Pages that no message reached are never touched, and cost nothing.
-const STRIDE_BYTES: usize = 65_536;
+/// Bytes from one buffer to the next: [`super::sys::stride`] says why. Pages that no message reached are never touched.
+const STRIDE_BYTES: usize = stride(MESSAGE_BYTES_MAX);
 /// Most slots: their index is a u16.
 const SLOTS_MAX: usize = 32_768;
 

@@ -132,6 +132,15 @@ pub(crate) struct Region {
     kept: bool,
 }
 
+/// Bytes from one buffer of `size` to the next, so that buffers start in different sets of a processor's caches. At a
+/// power of two all of them would share a few sets, and a batch of 64 datagrams would push each other out.
+pub(crate) const fn stride(size: usize) -> usize {
+    const LINE_BYTES: usize = 64;
+    // Odd in lines, and some 17 of them: a typical message fills as many.
+    let lines = size.div_ceil(LINE_BYTES).next_multiple_of(LINE_BYTES) + 17;
+    lines * LINE_BYTES
+}
+
 impl Region {
     /// Maps `size` bytes.
     pub(crate) fn map(size: usize) -> io::Result<Self> {

@@ -4,7 +4,7 @@
 //! blame; the answer itself is written elsewhere.
 
 use super::message::{
-    CSeq, FieldName, Message, Method, NameAddr, Scheme, Span, StartLine, Uri, Via, Vias,
+    CSeq, FieldName, FieldSet, Message, Method, NameAddr, Scheme, Span, StartLine, Uri, Via, Vias,
 };
 
 /// Larger values are no hop count (RFC 3261 20.22).
@@ -64,22 +64,22 @@ impl Refusal {
     }
 }
 
-/// Reads the head of a request.
+/// Reads the head of a request with this method.
 ///
 /// # Errors
 /// With the answer that it gets (RFC 3261 16.3 steps 1 to 3, 8.2.2, 18.3).
-pub fn head<'a>(message: &Message<'a>) -> Result<Head<'a>, Refusal> {
+pub fn head<'a>(message: &Message<'a>, method: Method) -> Result<Head<'a>, Refusal> {
     let bytes = message.bytes;
     let StartLine::Request { method: method_name, uri, version } = message.start_line() else {
         return Err(Refusal::new(400, "Bad Request Line"));
     };
-    if !version.of(bytes).eq_ignore_ascii_case(b"SIP/2.0") {
+    let version = version.of(bytes);
+    if version != b"SIP/2.0" && !version.eq_ignore_ascii_case(b"SIP/2.0") {
         return Err(Refusal::new(505, "Version Not Supported"));
     }
     required_once(message)?;
-    let mut vias = message.vias();
-    let via = match vias.next() {
-        Some(Ok(via)) if port_is_usable(via.port) => via,
+    let (via, vias_below) = match message.top_via() {
+        Ok((via, below)) if port_is_usable(via.port) => (via, below),
         _ => return Err(Refusal::bad(FieldName::Via)),
     };
     let cseq = message.cseq().map_err(|_| Refusal::bad(FieldName::CSeq))?;
@@ -94,14 +94,13 @@ pub fn head<'a>(message: &Message<'a>) -> Result<Head<'a>, Refusal> {
         Some(Ok(hops)) if hops <= MAX_FORWARDS_MAX => Some(hops),
         Some(_) => return Err(Refusal::bad(FieldName::MaxForwards)),
     };
-    let method = Method::from_bytes(method_name.of(bytes));
     let uri = request_uri(bytes, uri)?;
     Ok(Head {
         method,
         method_name,
         uri,
         via,
-        vias_below: vias,
+        vias_below,
         from,
         to,
         cseq,
@@ -133,11 +132,27 @@ pub fn port_is_usable(port: Option<u32>) -> bool {
     port.is_none_or(|port| (1..=65_535).contains(&port))
 }
 
-/// RFC 3261 8.1.1: what every request has; fields of one value are there once.
+/// What every request has (RFC 3261 8.1.1).
+const REQUIRED: [FieldName; 5] =
+    [FieldName::Via, FieldName::CallId, FieldName::CSeq, FieldName::From, FieldName::To];
+
+/// Fields of one value, which may be there once.
+const SINGLE: [FieldName; 6] = [
+    FieldName::CallId,
+    FieldName::CSeq,
+    FieldName::From,
+    FieldName::To,
+    FieldName::MaxForwards,
+    FieldName::ContentLength,
+];
+
+/// What every request has is there, and nothing twice that may be there once.
 fn required_once(message: &Message<'_>) -> Result<(), Refusal> {
-    let required =
-        [FieldName::Via, FieldName::CallId, FieldName::CSeq, FieldName::From, FieldName::To];
-    if let Some(name) = required.into_iter().find(|&name| message.index.count(name) == 0) {
+    const ALL_REQUIRED: FieldSet = FieldSet::of(&REQUIRED);
+    let present = message.index.present();
+    if !present.has_all(ALL_REQUIRED)
+        && let Some(name) = REQUIRED.into_iter().find(|&name| !present.has(name))
+    {
         return Err(Refusal::field("Missing", name));
     }
     match duplicate(message) {
@@ -150,16 +165,12 @@ fn required_once(message: &Message<'_>) -> Result<(), Refusal> {
 /// A field of one value that is there more than once.
 #[must_use]
 pub fn duplicate(message: &Message<'_>) -> Option<FieldName> {
-    [
-        FieldName::CallId,
-        FieldName::CSeq,
-        FieldName::From,
-        FieldName::To,
-        FieldName::MaxForwards,
-        FieldName::ContentLength,
-    ]
-    .into_iter()
-    .find(|&name| message.index.count(name) > 1)
+    const ALL_SINGLE: FieldSet = FieldSet::of(&SINGLE);
+    let repeated = message.index.repeated();
+    if !repeated.has_any(ALL_SINGLE) {
+        return None;
+    }
+    SINGLE.into_iter().find(|&name| repeated.has(name))
 }
 
 /// Content-Length does not fit the datagram.

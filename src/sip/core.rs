@@ -58,12 +58,17 @@ impl Core {
             numbers: Vec::new(),
             seed,
         };
-        core.install(table);
+        core.adopt(table);
         core
     }
 
     /// Replaces the table. Recent transactions stay; the room for them is that of the first table.
     pub fn install(&mut self, table: Arc<Table>) {
+        self.transactions.watch();
+        self.adopt(table);
+    }
+
+    fn adopt(&mut self, table: Arc<Table>) {
         let rotation = |pool: u64| Rotation::new(self.seed ^ u64::from(self.shard) << 32 ^ pool);
         self.rotations = (0..).zip(&table.pools).map(|(pool, _)| rotation(pool)).collect();
         let addresses = table.pools.iter().flat_map(|pool| &pool.backends).map(|b| b.address);
@@ -174,12 +179,11 @@ impl<'a> Turn<'a> {
         {
             return self.refuse(Refusal::new(513, "Message Too Large"));
         }
-        let head = match admit::head(&self.message) {
+        let head = match admit::head(&self.message, self.outbox.decision.method) {
             Ok(head) => head,
             Err(refusal) => return self.refuse(refusal),
         };
-        let fields =
-            TransactionFields::new(&self.message, &head.via, head.cseq.number, head.from.tag);
+        let fields = TransactionFields::new(&self.message, &head.via, head.cseq, head.from.tag);
         if head.method == Method::Ack && self.acknowledges_us(&head, &fields) {
             self.outbox.decision.cause = Cause::Own;
             return Verdict::Absorb;
@@ -202,7 +206,7 @@ impl<'a> Turn<'a> {
         if let Some(refusal) = self.refusal(&head, way) {
             return self.refuse(refusal);
         }
-        let pass = Pass { head, routes, fields, origin, rule: None };
+        let pass = Pass { head: &head, routes: &routes, fields: &fields, origin, rule: None };
         self.follow(way, pass)
     }
 
@@ -217,13 +221,13 @@ impl<'a> Turn<'a> {
         if self.message.number(FieldName::MaxBreadth).is_some_and(|breadth| breadth == Ok(0)) {
             return Some(Refusal::new(440, "Max-Breadth Exceeded"));
         }
-        if self.message.index.count(FieldName::ProxyRequire) > 0 {
+        if self.message.index.present().has(FieldName::ProxyRequire) {
             return Some(Refusal::new(420, "Bad Extension"));
         }
         None
     }
 
-    fn follow(&mut self, way: Way, mut pass: Pass<'a>) -> Verdict {
+    fn follow(&mut self, way: Way, mut pass: Pass<'a, '_>) -> Verdict {
         let key = self.table.ring.newest();
         match way {
             Way::Refuse(refusal, rule) => {
@@ -250,18 +254,23 @@ impl<'a> Turn<'a> {
 
     /// RFC 3261 16.3 step 4, RFC 5393 4.2: we sent it on before, and nothing that we route by has changed.
     fn has_looped(&self, head: &Head<'_>, value: u64) -> Result<bool, Refusal> {
-        let bytes = self.message.bytes;
-        for via in std::iter::once(Ok(head.via)).chain(head.vias_below.clone()) {
+        if self.wrote_in_loop(&head.via, value) {
+            return Ok(true);
+        }
+        for via in head.vias_below.clone() {
             let via = via.map_err(|_| Refusal::bad(FieldName::Via))?;
-            let is_ours =
-                is_marked(via.branch.of(bytes)) && self.table.is_own(via.host.of(bytes), via.port);
-            if is_ours
-                && EdgeParameter::read(via.edge.of(bytes)).is_some_and(|e| e.loop_value == value)
-            {
+            if self.wrote_in_loop(&via, value) {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    fn wrote_in_loop(&self, via: &Via, value: u64) -> bool {
+        let bytes = self.message.bytes;
+        is_marked(via.branch.of(bytes))
+            && self.table.is_own(via.host.of(bytes), via.port)
+            && EdgeParameter::read(via.edge.of(bytes)).is_some_and(|e| e.loop_value == value)
     }
 
     fn send(&mut self, transmit: Transmit) -> Verdict {
@@ -274,10 +283,10 @@ impl<'a> Turn<'a> {
 }
 
 /// A request that is let in, and what is known of it.
-struct Pass<'a> {
-    head: Head<'a>,
-    routes: RouteSet,
-    fields: TransactionFields<'a>,
+struct Pass<'a, 'p> {
+    head: &'p Head<'a>,
+    routes: &'p RouteSet,
+    fields: &'p TransactionFields<'a>,
     /// The backend that it came from.
     origin: Option<BackendRef>,
     /// The rule that matched.

@@ -60,6 +60,12 @@ impl Edits {
         self
     }
 
+    /// Adds `template` to the text of the edit in the making, and hands out its last bytes to be filled in.
+    pub fn put_template<const TAIL: usize>(&mut self, template: &[u8]) -> Option<&mut [u8; TAIL]> {
+        self.put(template);
+        self.text.last_chunk_mut()
+    }
+
     /// Adds a decimal number to the text of the edit in the making.
     pub fn put_number(&mut self, number: u32) -> &mut Self {
         let mut digits = [0; 10];
@@ -136,7 +142,18 @@ impl Edits {
         })
     }
 
+    #[inline]
     fn push(&mut self, edit: Edit) {
+        // Nearly all edits are made in the order of their places.
+        if self.list.last().is_none_or(|last| last.end() <= edit.at && last.at < edit.at) {
+            self.overflowed |= self.list.try_push(edit).is_err();
+        } else {
+            self.insert_in_order(edit);
+        }
+    }
+
+    #[cold]
+    fn insert_in_order(&mut self, edit: Edit) {
         // Equal offsets keep their order, but what is only inserted goes in front of what is deleted there.
         let goes_before =
             |e: &Edit| e.at < edit.at || (e.at == edit.at && (e.delete == 0 || edit.delete > 0));

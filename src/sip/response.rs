@@ -122,10 +122,10 @@ fn write_vias(out: &mut Vec<u8>, message: &Message<'_>, top: &Via, source: Socke
         }
         out.extend_from_slice(b"Via: ");
         let mut at = field.value.start;
-        for edit in source_edits(top, source, message.bytes) {
+        for edit in source_edits(top, source, message.bytes).into_iter().flatten() {
             let before = Span { start: at, end: edit.place.start.max(at) };
             out.extend_from_slice(before.of(message.bytes));
-            edit.write(|piece| out.extend_from_slice(piece));
+            out.extend_from_slice(edit.text().as_bytes());
             at = edit.place.end;
         }
         let rest = Span { start: at, end: field.value.end.max(at) };
@@ -164,59 +164,78 @@ enum SourceValue {
     Rport(u16),
 }
 
-/// IPv6 without brackets (RFC 3261 25.1: `via-received`).
-fn put_ip(put: &mut impl FnMut(&[u8]), ip: IpAddr) {
-    match ip {
-        // The hot one by hand: formatting it through `Display` costs a thousand instructions a message.
-        IpAddr::V4(ip) => {
-            let mut text = [b'.'; 15];
-            let mut end = 0;
-            for octet in ip.octets() {
-                for (least, digit) in [(100, octet / 100), (10, octet / 10 % 10), (0, octet % 10)] {
-                    if octet >= least {
-                        text[end] = b'0' + digit;
-                        end += 1;
+/// The text of one change: `;received=` and an address of 39 characters.
+#[derive(Debug)]
+pub struct SourceText {
+    bytes: [u8; 56],
+    size: usize,
+}
+
+impl SourceText {
+    /// Its characters.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.size]
+    }
+
+    #[inline]
+    fn put(&mut self, text: &[u8]) {
+        self.bytes[self.size..][..text.len()].copy_from_slice(text);
+        self.size += text.len();
+    }
+
+    /// IPv6 without brackets (RFC 3261 25.1: `via-received`).
+    fn put_ip(&mut self, ip: IpAddr) {
+        match ip {
+            // The hot one by hand: formatting it through `Display` costs a thousand instructions a message.
+            IpAddr::V4(ip) => {
+                for octet in ip.octets() {
+                    for (least, digit) in
+                        [(100, octet / 100), (10, octet / 10 % 10), (0, octet % 10)]
+                    {
+                        if octet >= least {
+                            self.put(&[b'0' + digit]);
+                        }
                     }
+                    self.put(b".");
                 }
-                end += 1;
+                self.size -= 1;
             }
-            put(&text[..end - 1]);
-        }
-        IpAddr::V6(ip) => {
-            use std::fmt::Write as _;
-            let mut text = arrayvec::ArrayString::<39>::new();
-            write!(text, "{ip}").expect("an IPv6 address has at most 39 characters");
-            put(text.as_bytes());
+            IpAddr::V6(ip) => {
+                use std::fmt::Write as _;
+                let mut text = arrayvec::ArrayString::<39>::new();
+                write!(text, "{ip}").expect("an IPv6 address has at most 39 characters");
+                self.put(text.as_bytes());
+            }
         }
     }
 }
 
 impl SourceEdit {
-    /// Hands out the text that goes to `place`, in pieces.
-    pub fn write(&self, mut put: impl FnMut(&[u8])) {
+    /// The text that goes to `place`.
+    #[must_use]
+    pub fn text(&self) -> SourceText {
+        let mut text = SourceText { bytes: [0; 56], size: 0 };
         if self.place.is_empty() {
-            put(b";");
+            text.put(b";");
         }
         match self.value {
             SourceValue::Received(ip) => {
-                put(b"received=");
-                put_ip(&mut put, ip);
+                text.put(b"received=");
+                text.put_ip(ip);
             }
             SourceValue::Rport(port) => {
-                put(b"rport=");
-                put(decimal(u32::from(port), &mut [0; 10]));
+                text.put(b"rport=");
+                text.put(decimal(u32::from(port), &mut [0; 10]));
             }
         }
+        text
     }
 }
 
 /// RFC 3261 18.2.1 and RFC 3581 4: `received` when sent-by is not the source address, or `rport` is there, or somebody
 /// wrote one already; `rport` gets its value. In the order of their places.
-pub fn source_edits(
-    via: &Via,
-    source: SocketAddr,
-    bytes: &[u8],
-) -> impl Iterator<Item = SourceEdit> + use<> {
+pub fn source_edits(via: &Via, source: SocketAddr, bytes: &[u8]) -> [Option<SourceEdit>; 2] {
     let rport = via
         .rport_parameter
         .map(|place| SourceEdit { place, value: SourceValue::Rport(source.port()) });
@@ -227,9 +246,10 @@ pub fn source_edits(
         place: via.received_parameter.unwrap_or(behind_sent_by),
         value: SourceValue::Received(source.ip()),
     });
-    let mut edits = [received, rport];
-    edits.sort_by_key(|edit| edit.map(|e| e.place.start));
-    edits.into_iter().flatten()
+    match (received, rport) {
+        (Some(a), Some(b)) if b.place.start < a.place.start => [rport, received],
+        _ => [received, rport],
+    }
 }
 
 /// The usual phrase of a status (RFC 3261 21), for `reply = STATUS` of a rule.

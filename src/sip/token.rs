@@ -5,13 +5,12 @@
 //! A token is the user part of a URI: `~e~` shard-digit key-digit base64url(tag ciphertext). It seals addresses, not
 //! indices, so it opens after any pool edit, after a restart and on every node that has the key.
 //!
-//! Construction: SIV (RFC 5297's idea) from SipHash-2-4. The tag is 96 bits of the 128-bit hash of key digit and
-//! plaintext; the keystream is the 128-bit hash of tag and block number under another key. There is no nonce to reuse:
+//! Construction: SIV (RFC 5297's idea) from SipHash. The tag is 96 bits of the 128-bit SipHash-2-4 of the plaintext; the
+//! keystream is the 128-bit SipHash-1-3 of tag and block number under another key. There is no nonce to reuse:
 //! equal plaintexts give equal tokens. The shard digit is a hint in clear and not covered: changing it costs a hop.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use arrayvec::ArrayVec;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq as _;
@@ -29,6 +28,23 @@ pub const TOKEN_BYTES_MAX: usize = MARK.len() + 2 + (SEALED_BYTES_MAX * 4).div_c
 const TAG_BYTES: usize = 12;
 const PLAIN_BYTES_MAX: usize = 1 + 3 * 18;
 const SEALED_BYTES_MAX: usize = TAG_BYTES + PLAIN_BYTES_MAX;
+/// The content with room for whole blocks of the keystream.
+type Plain = [u8; PLAIN_BYTES_MAX.next_multiple_of(keys::BLOCK_BYTES)];
+
+/// A sealed token: the user part of a URI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenText {
+    bytes: [u8; TOKEN_BYTES_MAX],
+    size: usize,
+}
+
+impl TokenText {
+    /// Its characters.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.size]
+    }
+}
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,26 +80,26 @@ pub enum TokenError {
 }
 
 impl FlowToken {
-    /// Seals with the newest key; the text goes into the user part of a URI.
+    /// Seals with the newest key.
     #[must_use]
-    pub fn seal(&self, ring: &KeyRing, shard: u8) -> ArrayVec<u8, TOKEN_BYTES_MAX> {
+    pub fn seal(&self, ring: &KeyRing, shard: u8) -> TokenText {
         let key = ring.newest();
-        let mut plain = ArrayVec::<u8, PLAIN_BYTES_MAX>::new();
-        self.write(&mut plain);
-        let tag = key.tag(&plain);
-        key.apply_keystream(&tag, &mut plain);
-        let mut sealed = [0; SEALED_BYTES_MAX];
+        let mut plain: Plain = [0; _];
+        let size = self.write(&mut plain);
+        let tag = key.tag(&plain[..size]);
+        key.apply_keystream(&tag, &mut plain, size);
+        let mut sealed = [0; TAG_BYTES + size_of::<Plain>()];
         sealed[..TAG_BYTES].copy_from_slice(&tag);
-        sealed[TAG_BYTES..][..plain.len()].copy_from_slice(&plain);
+        sealed[TAG_BYTES..].copy_from_slice(&plain);
 
-        let mut text = ArrayVec::from([0; TOKEN_BYTES_MAX]);
-        text[..3].copy_from_slice(MARK);
-        text[3] = digit(shard);
-        text[4] = digit(key.id);
-        let size = URL_SAFE_NO_PAD
-            .encode_slice(&sealed[..TAG_BYTES + plain.len()], &mut text[5..])
+        let mut text = TokenText { bytes: [0; TOKEN_BYTES_MAX], size: 0 };
+        text.bytes[..3].copy_from_slice(MARK);
+        text.bytes[3] = digit(shard);
+        text.bytes[4] = digit(key.id);
+        let encoded = URL_SAFE_NO_PAD
+            .encode_slice(&sealed[..TAG_BYTES + size], &mut text.bytes[5..])
             .expect("TOKEN_BYTES_MAX is derived from SEALED_BYTES_MAX");
-        text.truncate(5 + size);
+        text.size = 5 + encoded;
         text
     }
 
@@ -106,37 +122,48 @@ impl FlowToken {
         let mut sealed = [0; SEALED_BYTES_MAX + 2];
         let size =
             URL_SAFE_NO_PAD.decode_slice(encoded, &mut sealed).map_err(|_| TokenError::Shape)?;
-        let (tag, plain) =
-            sealed[..size].split_at_mut_checked(TAG_BYTES).ok_or(TokenError::Shape)?;
-        if plain.len() > PLAIN_BYTES_MAX {
+        let (tag, content) = sealed[..size].split_first_chunk().ok_or(TokenError::Shape)?;
+        let mut plain: Plain = [0; _];
+        let size = content.len();
+        if size > PLAIN_BYTES_MAX {
             return Err(TokenError::Shape);
         }
-        let tag = <[u8; TAG_BYTES]>::try_from(&*tag).map_err(|_| TokenError::Shape)?;
-        key.apply_keystream(&tag, plain);
-        if !bool::from(key.tag(plain).ct_eq(&tag)) {
+        plain[..size].copy_from_slice(content);
+        key.apply_keystream(tag, &mut plain, size);
+        if !bool::from(key.tag(&plain[..size]).ct_eq(tag)) {
             return Err(TokenError::Forged);
         }
-        Self::read(plain).ok_or(TokenError::Shape)
+        Self::read(&plain[..size]).ok_or(TokenError::Shape)
     }
 
     /// Layout: head (bit 0 Path, bit 1 client is IPv6, bit 2 there is a backend, bit 3 it is IPv6), local, remote, backend;
     /// an address is its octets and the port, big-endian.
-    fn write(&self, plain: &mut ArrayVec<u8, PLAIN_BYTES_MAX>) {
-        let head = u8::from(self.kind == TokenKind::Path)
+    fn write(&self, plain: &mut Plain) -> usize {
+        plain[0] = u8::from(self.kind == TokenKind::Path)
             | u8::from(self.remote.is_ipv6()) << 1
             | u8::from(self.backend.is_some()) << 2
             | u8::from(self.backend.is_some_and(|b| b.is_ipv6())) << 3;
-        plain.push(head);
-        for address in [Some(self.local), Some(self.remote), self.backend].into_iter().flatten() {
-            let mut put = |octets: &[u8]| {
-                plain.try_extend_from_slice(octets).expect("a head and three addresses fit");
+        let mut at = 1;
+        let mut put = |address: SocketAddr| {
+            let octets_end = match address.ip() {
+                IpAddr::V4(ip) => {
+                    plain[at..at + 4].copy_from_slice(&ip.octets());
+                    at + 4
+                }
+                IpAddr::V6(ip) => {
+                    plain[at..at + 16].copy_from_slice(&ip.octets());
+                    at + 16
+                }
             };
-            match address.ip() {
-                IpAddr::V4(ip) => put(&ip.octets()),
-                IpAddr::V6(ip) => put(&ip.octets()),
-            }
-            put(&address.port().to_be_bytes());
+            plain[octets_end..octets_end + 2].copy_from_slice(&address.port().to_be_bytes());
+            at = octets_end + 2;
+        };
+        put(self.local);
+        put(self.remote);
+        if let Some(backend) = self.backend {
+            put(backend);
         }
+        at
     }
 
     fn read(plain: &[u8]) -> Option<Self> {
@@ -199,18 +226,18 @@ mod tests {
     #[test]
     fn what_is_sealed_opens() {
         for token in tokens() {
-            let text = token.seal(&ring(&[1]), 5);
+            let text = token.seal(&ring(&[1]), 5).as_bytes().to_vec();
             assert!(FlowToken::is_token(&text));
             assert_eq!(FlowToken::open(&text, &ring(&[1])), Ok(token));
-            assert_eq!(text, token.seal(&ring(&[1]), 5), "deterministic");
-            assert!(text.iter().all(|&b| super::super::message::lex::is_token(b)));
+            assert_eq!(text, token.seal(&ring(&[1]), 5).as_bytes(), "deterministic");
+            assert!(text.iter().all(|&b| super::super::message::class::TOKEN.has(b)));
         }
     }
 
     #[test]
     fn rotated_keys_still_open() {
         let token = tokens()[1];
-        let text = token.seal(&ring(&[1]), 0);
+        let text = token.seal(&ring(&[1]), 0).as_bytes().to_vec();
         assert_eq!(FlowToken::open(&text, &ring(&[2, 1])), Ok(token));
         assert_eq!(FlowToken::open(&text, &ring(&[2])), Err(TokenError::UnknownKey));
         let mut other = ring(&[2]);
@@ -225,7 +252,7 @@ mod tests {
     fn every_changed_character_is_noticed() {
         let ring = ring(&[1, 2]);
         for token in tokens() {
-            let text = token.seal(&ring, 7);
+            let text = token.seal(&ring, 7).as_bytes().to_vec();
             for place in 4..text.len() {
                 for wrong in [b'A', b'B', b'-', b'!', 0xff] {
                     let mut changed = text.clone();

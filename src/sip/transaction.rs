@@ -3,6 +3,10 @@
 //! Owns: a bounded table, transaction to backend address. It keeps a retransmission, a CANCEL and the ACK of a non-2xx
 //! on the backend of their request while the pool is edited, and gives round-robin pools a memory at all. It is soft:
 //! lost without harm for hashed pools. Times are [`Now`], kept as whole seconds; sizes are entries.
+//!
+//! A key gives the same backend until the routing table is replaced, so until then nobody asks: such transactions are only
+//! logged, one after the other. When the table is replaced they move into the look-up, which is asked and filled until
+//! the last of them has expired. The look-up is as large as a cache: a miss for each new request cost a tenth of its time.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -43,10 +47,26 @@ struct Place([Entry; WAYS]);
 
 const _: () = assert!(size_of::<Place>() == 64);
 
+/// Whether keyed transactions are looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watch {
+    /// The routing table is the one that they were given their backends by.
+    Off,
+    /// The routing table was replaced; nobody told the time yet.
+    Starts,
+    /// Until this second.
+    Until(u32),
+}
+
 /// Recent transactions of one shard.
 #[derive(Debug)]
 pub struct Transactions {
     places: Vec<Place>,
+    /// Keyed transactions since the routing table was replaced, a ring.
+    log: Vec<Entry>,
+    /// How many were logged.
+    logged: usize,
+    watch: Watch,
     addresses: Vec<SocketAddr>,
     numbers: BTreeMap<SocketAddr, AddressNumber>,
     /// Live entries that gave way to others.
@@ -54,12 +74,15 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    /// With room for `entries_max`, rounded up to a power of two of at least four.
+    /// With room for `entries_max`, rounded up to a power of two of at least four, in the look-up and in the log.
     #[must_use]
     pub fn new(entries_max: usize) -> Self {
         let size = entries_max.max(WAYS).next_power_of_two();
         Self {
             places: vec![Place([UNUSED; WAYS]); size / WAYS],
+            log: vec![UNUSED; size],
+            logged: 0,
+            watch: Watch::Off,
             addresses: Vec::new(),
             numbers: BTreeMap::new(),
             evicted: 0,
@@ -81,7 +104,7 @@ impl Transactions {
     /// How many entries are alive. Reads the whole table: not for the hot path.
     #[must_use]
     pub fn len(&self, now: Now) -> usize {
-        let entries = self.places.iter().flat_map(|place| &place.0);
+        let entries = self.places.iter().flat_map(|place| &place.0).chain(&self.log);
         entries.filter(|entry| entry.expires > seconds(now)).count()
     }
 
@@ -95,6 +118,7 @@ impl Transactions {
     pub fn learn(&mut self, addresses: impl Iterator<Item = SocketAddr> + Clone) {
         if self.addresses.len() + addresses.clone().count() > ADDRESSES_MAX {
             self.places.fill(Place([UNUSED; WAYS]));
+            self.log.fill(UNUSED);
             self.addresses.clear();
             self.numbers.clear();
         }
@@ -123,10 +147,65 @@ impl Transactions {
         self.addresses.get(usize::try_from(number).ok()?).copied()
     }
 
+    /// The routing table was replaced: from now on keyed transactions are looked up.
+    pub fn watch(&mut self) {
+        self.watch = Watch::Starts;
+    }
+
+    /// Keyed transactions have to be looked up.
+    #[inline]
+    pub fn is_watching(&mut self, now: Now) -> bool {
+        match self.watch {
+            Watch::Off => false,
+            Watch::Starts => {
+                self.look_up_logged(now);
+                true
+            }
+            Watch::Until(end) => {
+                if end <= seconds(now) {
+                    self.watch = Watch::Off;
+                }
+                self.watch != Watch::Off
+            }
+        }
+    }
+
+    #[cold]
+    fn look_up_logged(&mut self, now: Now) {
+        self.watch = Watch::Until(seconds(now).saturating_add(INVITE_SECONDS));
+        for place in 0..self.log.len() {
+            let entry = std::mem::replace(&mut self.log[place], UNUSED);
+            if entry.expires > seconds(now) {
+                self.put(entry, seconds(now));
+            }
+        }
+    }
+
+    /// Logs a keyed transaction; while they are looked up, remembers it.
+    #[inline]
+    pub fn note(&mut self, id: u64, backend: AddressNumber, now: Now, for_seconds: u32) {
+        if self.watch != Watch::Off {
+            return self.remember(id, backend, now, for_seconds);
+        }
+        let place = self.logged & (self.log.len() - 1);
+        self.logged = self.logged.wrapping_add(1);
+        let now = seconds(now);
+        let expires = now.saturating_add(for_seconds);
+        if let Some(entry) = self.log.get_mut(place) {
+            self.evicted += u64::from(entry.expires > now);
+            *entry = Entry { id, expires, backend };
+        }
+    }
+
     /// Remembers, or prolongs, for `for_seconds`.
     pub fn remember(&mut self, id: u64, backend: AddressNumber, now: Now, for_seconds: u32) {
-        let place = self.place(id);
         let now = seconds(now);
+        self.put(Entry { id, expires: now.saturating_add(for_seconds), backend }, now);
+    }
+
+    fn put(&mut self, new: Entry, now: u32) {
+        let id = new.id;
+        let place = self.place(id);
         // Its own old entry first, then an empty or dead one, then the one that dies first.
         let worth = |entry: &Entry| match entry {
             entry if entry.expires <= now => 1,
@@ -137,7 +216,7 @@ impl Transactions {
             return;
         };
         self.evicted += u64::from(way.id != id && way.expires > now);
-        *way = Entry { id, expires: now.saturating_add(for_seconds), backend };
+        *way = new;
     }
 
     /// Ids are hashes, so their low bits are as good as any.
@@ -207,6 +286,39 @@ mod tests {
         assert_eq!(table.0.evicted(), 1);
         table.remember(99, 9, 100);
         assert_eq!(table.0.evicted(), 1, "a dead entry is no loss");
+    }
+
+    #[test]
+    fn what_is_logged_is_looked_up_once_the_table_was_replaced() {
+        let mut table = Known::new(4);
+        let number = |table: &Known, port| table.0.number(backend(port)).expect("it was learnt");
+        let (one, two) = (number(&table, 1), number(&table, 2));
+        table.0.note(7, one, at(1), 40);
+        assert!(!table.0.is_watching(at(1)));
+        assert_eq!(table.0.backend(7, at(1)), None, "nobody asks while the key gives it");
+        assert_eq!(table.0.len(at(1)), 1);
+
+        table.0.watch();
+        table.0.note(8, two, at(2), 40);
+        assert!(table.0.is_watching(at(3)));
+        assert_eq!(table.0.backend(7, at(3)), Some(backend(1)), "noted before");
+        assert_eq!(
+            table.0.backend(8, at(3)),
+            Some(backend(2)),
+            "noted before anybody told the time"
+        );
+        table.0.note(9, two, at(4), 40);
+        assert_eq!(table.0.backend(9, at(4)), Some(backend(2)), "noted since");
+        assert_eq!(table.0.len(at(4)), 3);
+
+        assert!(table.0.is_watching(at(2 + u64::from(INVITE_SECONDS))));
+        assert!(!table.0.is_watching(at(3 + u64::from(INVITE_SECONDS))), "all have expired");
+        for id in 0..4 {
+            table.0.note(id, one, at(500), 40);
+        }
+        assert_eq!(table.0.evicted(), 0);
+        table.0.note(4, one, at(500), 40);
+        assert_eq!((table.0.evicted(), table.0.len(at(500))), (1, 4), "the log is bounded");
     }
 
     #[test]

@@ -10,13 +10,15 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use io_uring::Submitter;
 use io_uring::types::BufRingEntry;
 
-use crate::datapath::sys::Region;
+use crate::datapath::sys::{Region, stride};
+use crate::sip::MESSAGE_BYTES_MAX;
 
 /// The one buffer group of a ring.
 pub(super) const GROUP: u16 = 0;
-/// Bytes from one buffer to the next: the largest datagram, what the kernel writes in front of it, whole pages.
-/// Pages that no datagram reached are never touched, and cost nothing.
-const STRIDE_BYTES: usize = 69_632;
+/// A buffer: the largest datagram, and what the kernel writes in front of it.
+const BUFFER_BYTES: usize = MESSAGE_BYTES_MAX + 257;
+/// Bytes from one buffer to the next. Pages that no datagram reached are never touched, and cost nothing.
+const STRIDE_BYTES: usize = stride(BUFFER_BYTES);
 
 /// Buffers in the kernel's or in our hands.
 pub(super) struct BufferRing {
@@ -51,7 +53,7 @@ impl BufferRing {
     /// The first `size` bytes of a buffer that a completion named and that was not recycled since.
     pub(super) fn bytes(&self, buffer: u16, size: usize) -> &[u8] {
         let offset = usize::from(buffer).min(usize::from(self.count) - 1) * STRIDE_BYTES;
-        self.buffers.part(offset, size.min(STRIDE_BYTES))
+        self.buffers.part(offset, size.min(BUFFER_BYTES))
     }
 
     /// Gives a buffer to the kernel, with the next [`BufferRing::publish`].
@@ -64,7 +66,7 @@ impl BufferRing {
         unsafe {
             let entry = entries.add(place);
             (*entry).set_addr(address);
-            (*entry).set_len(u32::try_from(STRIDE_BYTES).expect("a small const"));
+            (*entry).set_len(u32::try_from(BUFFER_BYTES).expect("a small const"));
             (*entry).set_bid(buffer);
         }
         self.tail = self.tail.wrapping_add(1);

@@ -11,18 +11,12 @@ use super::{
 
 impl<'a> Turn<'a> {
     /// To the backend that the transaction went to before, else to the one that the key picks.
-    pub(super) fn balance(&mut self, pool_index: u16, pass: &Pass<'a>) -> Verdict {
+    pub(super) fn balance(&mut self, pool_index: u16, pass: &Pass<'a, '_>) -> Verdict {
         let Some(pool) = self.table.pools.get(usize::from(pool_index)) else {
             return self.refuse(Refusal::new(404, phrase(404)));
         };
         let newest = self.table.ring.newest();
         let newest_id = pass.fields.hash(newest);
-        if let Some((key, id, destination)) = self.recent(&pass.fields, newest_id)
-            && let Ok(backend) = self.recent_backend(pool_index, destination)
-        {
-            let hop = Hop { destination, local: None, backend, cause: Cause::Transaction };
-            return self.forward(pass, hop, key, id);
-        }
         let keyed = Keyed {
             message: self.message,
             method: pass.head.method,
@@ -32,6 +26,15 @@ impl<'a> Turn<'a> {
             source: self.received.source,
         };
         let number = keyed.number(pool);
+        // Without a key, chance chose; with one, the key gives the same backend while the table stands.
+        let is_looked_up = number.is_none() || self.transactions.is_watching(self.now);
+        if is_looked_up
+            && let Some((key, id, destination)) = self.recent(pass.fields, newest_id)
+            && let Ok(backend) = self.recent_backend(pool_index, destination)
+        {
+            let hop = Hop { destination, local: None, backend, cause: Cause::Transaction };
+            return self.forward(pass, hop, key, id);
+        }
         self.outbox.decision.key = number;
         if number.is_none() && matches!(pass.head.method, Method::Cancel | Method::Ack) {
             // Chance chose for its INVITE, and nobody remembers what.
@@ -40,7 +43,7 @@ impl<'a> Turn<'a> {
         let Some((backend, destination)) = self.pick(pool_index, pool, number) else {
             return self.unavailable();
         };
-        self.remember(pass.head.method, newest_id, backend);
+        self.remember(pass.head.method, newest_id, backend, number.is_some());
         let hop = Hop { destination, local: None, backend: Some(backend), cause: Cause::Balanced };
         self.forward(pass, hop, newest, newest_id)
     }
@@ -58,7 +61,7 @@ impl<'a> Turn<'a> {
     }
 
     /// ACK and CANCEL start nothing.
-    fn remember(&mut self, method: Method, transaction: u64, backend: BackendRef) {
+    fn remember(&mut self, method: Method, transaction: u64, backend: BackendRef, is_keyed: bool) {
         let seconds = match method {
             Method::Ack | Method::Cancel => return,
             Method::Invite => INVITE_SECONDS,
@@ -66,7 +69,11 @@ impl<'a> Turn<'a> {
         };
         let pool = self.numbers.get(usize::from(backend.pool));
         if let Some(&number) = pool.and_then(|pool| pool.get(usize::from(backend.backend))) {
-            self.transactions.remember(transaction, number, self.now, seconds);
+            if is_keyed {
+                self.transactions.note(transaction, number, self.now, seconds);
+            } else {
+                self.transactions.remember(transaction, number, self.now, seconds);
+            }
         }
     }
 

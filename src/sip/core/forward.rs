@@ -11,7 +11,7 @@ use super::{
 use crate::sip::edit::tail;
 use crate::sip::message::Scheme;
 use crate::sip::response::source_edits;
-use crate::sip::token::via::{BRANCH_BYTES, branch, via_tail};
+use crate::sip::token::via::write_via_tail;
 use crate::sip::token::{FlowToken, TOKEN_BYTES_MAX, TokenKind};
 use crate::sip::{Cause, ListenerId};
 
@@ -27,12 +27,12 @@ impl<'a> Turn<'a> {
     /// Records all edits and the next hop. `transaction` is the hash under `key`.
     pub(super) fn forward(
         &mut self,
-        pass: &Pass<'a>,
+        pass: &Pass<'a, '_>,
         hop: Hop,
         key: &SealKey,
         transaction: u64,
     ) -> Verdict {
-        let head = &pass.head;
+        let head = pass.head;
         let decision = &mut self.outbox.decision;
         decision.backend = hop.backend;
         decision.cause = hop.cause;
@@ -50,14 +50,15 @@ impl<'a> Turn<'a> {
             Err(refusal) => return self.refuse(refusal),
         }
 
+        // In the order of their places, as far as it is known: what is pushed last goes last without a search.
+        // One edit holds all new fields: they stand in front of the first field, the Via on top.
+        self.put_via(transmit.listener, transaction, key, &edge);
+        self.put_own_routes(pass, &hop, transmit);
+        self.outbox.edits.insert(self.message.fields_start());
+        self.edit_received_via(pass);
+        self.edit_max_forwards(head.max_forwards);
         let minds_strict = is_from_backend || hop.cause == Cause::Token;
         pass.routes.edit(&self.message, head.uri, minds_strict, &mut self.outbox.edits);
-        self.edit_max_forwards(head.max_forwards);
-        self.edit_received_via(pass);
-        self.put_via(transmit.listener, &branch(transaction, key, self.shard), &edge);
-        self.put_own_routes(pass, &hop, transmit);
-        // One edit holds all new fields: they stand in front of the first field, the Via on top.
-        self.outbox.edits.insert(self.message.fields_start());
         if head.content_end < self.message.bytes.len() {
             self.outbox.edits.delete(tail(head.content_end, self.message.bytes.len()));
         }
@@ -76,28 +77,37 @@ impl<'a> Turn<'a> {
     }
 
     /// RFC 3261 18.2.1, RFC 3581 4.
-    fn edit_received_via(&mut self, pass: &Pass<'_>) {
+    fn edit_received_via(&mut self, pass: &Pass<'_, '_>) {
         let edits = &mut self.outbox.edits;
-        for edit in source_edits(&pass.head.via, self.received.source, self.message.bytes) {
-            edit.write(|piece| {
-                edits.put(piece);
-            });
+        for edit in source_edits(&pass.head.via, self.received.source, self.message.bytes)
+            .into_iter()
+            .flatten()
+        {
+            edits.put(edit.text().as_bytes());
             edits.replace(edit.place);
         }
     }
 
     /// RFC 3261 16.6 step 8.
-    fn put_via(&mut self, listener: ListenerId, branch: &[u8; BRANCH_BYTES], edge: &EdgeParameter) {
-        let Some(via_head) = self.table.via_head(listener) else { return };
+    fn put_via(
+        &mut self,
+        listener: ListenerId,
+        transaction: u64,
+        key: &SealKey,
+        edge: &EdgeParameter,
+    ) {
+        let Some(template) = self.table.via_template(listener) else { return };
         let edits = &mut self.outbox.edits;
-        edits.put(via_head.as_bytes()).put(&via_tail(branch, edge));
-        if self.message.index.count(FieldName::MaxForwards) == 0 {
+        if let Some(tail) = edits.put_template(template) {
+            write_via_tail(tail, transaction, key, self.shard, edge);
+        }
+        if !self.message.index.present().has(FieldName::MaxForwards) {
             edits.put(b"Max-Forwards: ").put_number(MAX_FORWARDS).put(b"\r\n");
         }
     }
 
     /// Record-Route (RFC 3261 16.6 step 4) or Path (RFC 3327), twice when it leaves by another listener (RFC 5658).
-    fn put_own_routes(&mut self, pass: &Pass<'_>, hop: &Hop, transmit: Transmit) {
+    fn put_own_routes(&mut self, pass: &Pass<'_, '_>, hop: &Hop, transmit: Transmit) {
         let Some(kind) = self.own_route_kind(pass) else { return };
         let is_sips = pass.head.uri.scheme == Scheme::Sips;
         let head: &[u8] = match (kind, is_sips) {
@@ -113,16 +123,12 @@ impl<'a> Turn<'a> {
         let sides = [Some(transmit.listener), is_pair.then_some(came_in)];
         for written in sides.into_iter().flatten().filter_map(|id| self.table.written(id)) {
             let edits = &mut self.outbox.edits;
-            edits.put(head).put(&user).put(b"@");
-            edits.put(written.as_bytes()).put(if is_pair {
-                b";lr;r2=on>\r\n"
-            } else {
-                b";lr>\r\n"
-            });
+            edits.put(head).put(user.as_bytes()).put(written.as_bytes());
+            edits.put(if is_pair { b";lr;r2=on>\r\n" } else { b";lr>\r\n" });
         }
     }
 
-    fn own_route_kind(&self, pass: &Pass<'_>) -> Option<TokenKind> {
+    fn own_route_kind(&self, pass: &Pass<'_, '_>) -> Option<TokenKind> {
         let rule = pass.rule.and_then(|rule| self.table.rules.get(usize::from(rule)));
         let method = pass.head.method;
         if method == Method::Register {
@@ -137,7 +143,7 @@ impl<'a> Turn<'a> {
     fn flow_token(
         &self,
         kind: TokenKind,
-        pass: &Pass<'_>,
+        pass: &Pass<'_, '_>,
         hop: &Hop,
         transmit: Transmit,
     ) -> Option<FlowToken> {

@@ -77,7 +77,7 @@ impl Turn<'_> {
     /// What our To tag is computed from: the same as for the ACK that follows, as far as the request can be read.
     fn own_transaction(&self, via: &Via, key: &SealKey) -> u64 {
         let from = self.message.name_addr(FieldName::From).map(|from| from.tag);
-        let cseq = self.message.cseq().map(|cseq| cseq.number);
+        let cseq = self.message.cseq();
         let fields = TransactionFields::new(
             &self.message,
             via,

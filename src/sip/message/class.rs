@@ -80,7 +80,7 @@ impl Class {
     #[inline]
     fn run_end_by_byte(&self, bytes: &[u8], at: usize, end: usize) -> usize {
         let rest = bytes.get(at..end).unwrap_or_default();
-        rest.iter().position(|&b| !self.has(b)).map_or(at.max(end), |length| at + length)
+        rest.iter().position(|&b| !self.has(b)).map_or(end, |length| at + length)
     }
 }
 
@@ -126,6 +126,20 @@ pub static URI: Class = class!(b => b > 0x20 && b != 0x7f && !matches!(b, b'<' |
 
 /// Characters of a URI outside of angle brackets.
 pub static BARE_URI: Class = class!(b => URI.members[b as usize] && !matches!(b, b';' | b','));
+
+/// What ends nothing and escapes nothing in a quoted string.
+pub static QUOTED: Class = class!(b => !matches!(b, b'"' | b'\\'));
+
+/// Characters of most users and hosts: they start nothing else in a URI.
+pub static PLAIN_USER: Class =
+    class!(b => b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'+'));
+
+/// Characters of the parameters of a URI that are nothing but that.
+pub static PLAIN_PARAMETERS: Class =
+    class!(b => URI.members[b as usize] && !matches!(b, b'?' | b'@'));
+
+/// All but the blank that separates the parts of a request line.
+pub static NO_SPACE: Class = class!(b => b != b' ');
 
 /// Characters that end nothing in a value: part of an unquoted display name.
 pub static BARE: Class = class!(b => !matches!(b, b'<' | b'"' | b',' | b';' | b':' | b'>'));

@@ -4,109 +4,15 @@
 //! The index is kept by its owner and filled again for each message, so that nothing is moved or allocated.
 
 use arrayvec::ArrayVec;
-use memchr::memchr;
 
-use super::class::TOKEN;
+use super::class::{NO_SPACE, TOKEN};
+use super::field_name::{FieldName, FieldSet, any_name, usual_name};
 use super::lex::{Malformed, Span, is_blank, offset, trim};
 use super::lines::LineFeeds;
 use crate::sip::MESSAGE_BYTES_MAX;
 
 /// Most fields with a name that we know in one message; further ones are refused (400). 70 Vias fit.
 pub const FIELDS_MAX: usize = 256;
-
-/// Names of the fields that a proxy looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum FieldName {
-    /// `Via`, `v`
-    Via,
-    /// `Route`
-    Route,
-    /// `From`, `f`
-    From,
-    /// `To`, `t`
-    To,
-    /// `Call-ID`, `i`
-    CallId,
-    /// `CSeq`
-    CSeq,
-    /// `Max-Forwards`
-    MaxForwards,
-    /// `Content-Length`, `l`
-    ContentLength,
-    /// `Contact`, `m`
-    Contact,
-    /// `Record-Route`
-    RecordRoute,
-    /// `Path`
-    Path,
-    /// `Proxy-Require`
-    ProxyRequire,
-    /// `Max-Breadth` (RFC 5393)
-    MaxBreadth,
-    /// `Authorization`
-    Authorization,
-    /// `Proxy-Authorization`
-    ProxyAuthorization,
-}
-
-impl FieldName {
-    /// How many there are.
-    pub const COUNT: usize = 15;
-
-    /// The name as RFC 3261 writes it, for reason phrases.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Via => "Via",
-            Self::Route => "Route",
-            Self::From => "From",
-            Self::To => "To",
-            Self::CallId => "Call-ID",
-            Self::CSeq => "CSeq",
-            Self::MaxForwards => "Max-Forwards",
-            Self::ContentLength => "Content-Length",
-            Self::Contact => "Contact",
-            Self::RecordRoute => "Record-Route",
-            Self::Path => "Path",
-            Self::ProxyRequire => "Proxy-Require",
-            Self::MaxBreadth => "Max-Breadth",
-            Self::Authorization => "Authorization",
-            Self::ProxyAuthorization => "Proxy-Authorization",
-        }
-    }
-
-    /// From the bytes of a name, long or compact, any case.
-    #[must_use]
-    pub fn from_bytes(name: &[u8]) -> Option<Self> {
-        let (candidate, long): (Self, &[u8]) = match (name.len(), name.first()? | 0x20) {
-            (1, b'v') => return Some(Self::Via),
-            (1, b'f') => return Some(Self::From),
-            (1, b't') => return Some(Self::To),
-            (1, b'i') => return Some(Self::CallId),
-            (1, b'l') => return Some(Self::ContentLength),
-            (1, b'm') => return Some(Self::Contact),
-            (2, b't') => (Self::To, b"To"),
-            (3, b'v') => (Self::Via, b"Via"),
-            (4, b'f') => (Self::From, b"From"),
-            (4, b'c') => (Self::CSeq, b"CSeq"),
-            (4, b'p') => (Self::Path, b"Path"),
-            (5, b'r') => (Self::Route, b"Route"),
-            (7, b'c') if name[1] | 0x20 == b'a' => (Self::CallId, b"Call-ID"),
-            (7, b'c') => (Self::Contact, b"Contact"),
-            (11, b'm') => (Self::MaxBreadth, b"Max-Breadth"),
-            (12, b'm') => (Self::MaxForwards, b"Max-Forwards"),
-            (12, b'r') => (Self::RecordRoute, b"Record-Route"),
-            (13, b'p') => (Self::ProxyRequire, b"Proxy-Require"),
-            (13, b'a') => (Self::Authorization, b"Authorization"),
-            (14, b'c') => (Self::ContentLength, b"Content-Length"),
-            (19, b'p') => (Self::ProxyAuthorization, b"Proxy-Authorization"),
-            _ => return None,
-        };
-        // Nearly everybody writes them like this, and equality is one comparison of a few words.
-        (name == long || name.eq_ignore_ascii_case(long)).then_some(candidate)
-    }
-}
 
 /// Where a field stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,9 +72,10 @@ pub struct Index {
     /// Where the body begins.
     pub(super) body_start: u16,
     pub(super) fields: ArrayVec<Field, FIELDS_MAX>,
-    /// By [`FieldName`]: place of its first field in `fields` plus one; 0 for none.
-    first: [u16; FieldName::COUNT],
-    count: [u16; FieldName::COUNT],
+    /// By [`FieldName`]: place of its first field in `fields`, for those that are `present`.
+    first: [u8; FieldName::COUNT],
+    present: FieldSet,
+    repeated: FieldSet,
 }
 
 impl Default for Index {
@@ -180,7 +87,8 @@ impl Default for Index {
             body_start: 0,
             fields: ArrayVec::new(),
             first: [0; FieldName::COUNT],
-            count: [0; FieldName::COUNT],
+            present: FieldSet::default(),
+            repeated: FieldSet::default(),
         }
     }
 }
@@ -196,53 +104,69 @@ impl Index {
             return Err(ParseError::NotSip);
         }
         self.fields.clear();
-        self.first = [0; FieldName::COUNT];
-        self.count = [0; FieldName::COUNT];
+        self.present = FieldSet::default();
+        self.repeated = FieldSet::default();
         // RFC 3261 7.5: CRLFs in front of the start line are ignored.
         let start = bytes.iter().position(|&b| b != b'\r' && b != b'\n').unwrap_or(bytes.len());
-        let line_length = memchr(b'\n', &bytes[start..]).ok_or(ParseError::NotSip)?;
-        let line = Span::new(start, content_end(bytes, start, start + line_length));
-        let start_line = start_line(bytes, line);
-        let next = start + line_length + 1;
-        self.fields_start = offset(next);
-        self.start_line = match start_line {
+        let mut feeds = LineFeeds::new(bytes, start);
+        let feed = feeds.next().ok_or(ParseError::NotSip)?;
+        let line = Span::new(start, content_end(bytes, start, feed));
+        self.fields_start = offset(feed + 1);
+        self.start_line = match start_line(bytes, line) {
             Ok(found) => found,
             Err(ParseError::BadRequestLine(at)) => {
                 // Read on: a broken request line is answered with 400, and that takes its fields.
                 self.start_line = StartLine::Request { method: line, uri: line, version: line };
-                self.fill_fields(bytes, next)?;
+                self.fill_fields(bytes, feed + 1, feeds)?;
                 return Err(ParseError::BadRequestLine(at));
             }
             Err(other) => return Err(other),
         };
-        self.fill_fields(bytes, next)
+        self.fill_fields(bytes, feed + 1, feeds)
     }
 
     /// The first field of this name.
     #[must_use]
+    #[inline]
     pub fn first(&self, name: FieldName) -> Option<&Field> {
-        let place = usize::from(self.first[name as usize]);
-        self.fields.get(place.checked_sub(1)?)
+        self.fields.get(self.place(name)?)
     }
 
-    /// How many fields have this name.
+    /// Where the first field of this name stands in `fields`.
+    #[inline]
+    pub(super) fn place(&self, name: FieldName) -> Option<usize> {
+        self.present.has(name).then(|| usize::from(self.first[name as usize]))
+    }
+
+    /// The names that are there.
     #[must_use]
-    pub fn count(&self, name: FieldName) -> u16 {
-        self.count[name as usize]
+    pub const fn present(&self) -> FieldSet {
+        self.present
+    }
+
+    /// The names that more than one field has.
+    #[must_use]
+    pub const fn repeated(&self) -> FieldSet {
+        self.repeated
     }
 
     /// All fields of this name, in order.
     pub fn all(&self, name: FieldName) -> impl Iterator<Item = &Field> {
-        let first = usize::from(self.first[name as usize]);
-        let from = if first == 0 { self.fields.len() } else { first - 1 };
-        self.fields[from..].iter().filter(move |field| field.name == name)
+        let is_there = self.present.has(name);
+        let from =
+            if is_there { usize::from(self.first[name as usize]) } else { self.fields.len() };
+        self.fields.get(from..).unwrap_or_default().iter().filter(move |field| field.name == name)
     }
 
-    fn fill_fields(&mut self, bytes: &[u8], start: usize) -> Result<(), ParseError> {
+    fn fill_fields(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        mut feeds: LineFeeds<'_>,
+    ) -> Result<(), ParseError> {
         // The first bad line is told, but the fields behind it are read all the same: the answer needs every Via.
         let mut outcome = Ok(());
         let mut at = start;
-        let mut feeds = LineFeeds::new(bytes, start);
         while let Some(feed) = feeds.next() {
             if feed == at || (feed == at + 1 && bytes[at] == b'\r') {
                 self.fields_end = offset(at);
@@ -256,11 +180,11 @@ impl Index {
                 feed = next;
             }
             let line = Span::new(at, feed + 1);
-            let text = line.of(bytes);
+            let text = bytes.get(at..=feed).unwrap_or_default();
             match usual_name(text).or_else(|| any_name(text)) {
                 Some((Some(name), colon)) => {
-                    let value = Span::new(at + colon + 1, feed);
-                    self.push(Field { name, line, value: trim_value(bytes, value) })?;
+                    let value = value(text, colon, line);
+                    self.push(Field { name, line, value })?;
                 }
                 Some((None, _)) => {}
                 None => {
@@ -278,89 +202,37 @@ impl Index {
         Err(ParseError::NoEndOfFields)
     }
 
+    #[inline]
     fn push(&mut self, field: Field) -> Result<(), ParseError> {
+        let place = self.fields.len();
         self.fields.try_push(field).map_err(|_| ParseError::TooManyFields)?;
-        let name = field.name as usize;
-        self.count[name] += 1;
-        if self.first[name] == 0 {
-            self.first[name] = offset(self.fields.len());
+        if self.present.has(field.name) {
+            self.repeated.add(field.name);
+        } else {
+            self.present.add(field.name);
+            self.first[field.name as usize] = u8::try_from(place).unwrap_or(u8::MAX);
         }
         Ok(())
     }
 }
 
-/// The first bytes of a text, as a word that is read from memory.
-const fn text(text: &[u8]) -> u64 {
-    let mut word = 0;
-    let mut place = 0;
-    while place < text.len() {
-        word |= (text[place] as u64) << (8 * place);
-        place += 1;
-    }
-    word
-}
+const _: () = assert!(FIELDS_MAX <= 256 && FieldName::COUNT <= 16);
 
-/// [`any_name`] for the spellings that nearly every phone uses, and the length of the name. One or two comparisons
-/// of a word beat reading byte by byte: 900 instructions of a typical INVITE (`make instructions`).
+/// The value behind the colon, without blanks around it and without its line end.
 #[inline]
-fn usual_name(line: &[u8]) -> Option<(Option<FieldName>, usize)> {
-    let head = u64::from_le_bytes(*line.first_chunk()?);
-    let starts_with = |name: u64, length: u32| head & (u64::MAX >> (64 - 8 * length)) == name;
-    let goes_on = |behind: usize, name: u64| {
-        line.get(behind..behind + 8).is_some_and(|bytes| bytes == name.to_le_bytes())
-    };
-    let (name, length) = match line[0] {
-        b'V' if starts_with(text(b"Via:"), 4) => (FieldName::Via, 3),
-        b'F' if starts_with(text(b"From:"), 5) => (FieldName::From, 4),
-        b'T' if starts_with(text(b"To:"), 3) => (FieldName::To, 2),
-        b'R' if starts_with(text(b"Route:"), 6) => (FieldName::Route, 5),
-        b'R' if head == text(b"Record-R") && goes_on(5, text(b"d-Route:")) => {
-            (FieldName::RecordRoute, 12)
+fn value(text: &[u8], colon: usize, line: Span) -> Span {
+    match text.get(colon + 1..) {
+        // One blank in front and CRLF behind, as nearly everybody writes it.
+        Some([b' ', value @ .., b'\r', b'\n'])
+            if value.first().is_some_and(|&b| !is_blank(b))
+                && value.last().is_some_and(|&b| !is_blank(b)) =>
+        {
+            Span { start: line.start + offset(colon + 2), end: line.end - 2 }
         }
-        b'M' if head == text(b"Max-Forw") && goes_on(5, text(b"orwards:")) => {
-            (FieldName::MaxForwards, 12)
+        _ => {
+            let inner = trim(text, Span::new(colon + 1, text.len()));
+            Span { start: line.start + inner.start, end: line.start + inner.end }
         }
-        b'C' if head == text(b"Call-ID:") => (FieldName::CallId, 7),
-        b'C' if starts_with(text(b"CSeq:"), 5) => (FieldName::CSeq, 4),
-        b'C' if head == text(b"Contact:") => (FieldName::Contact, 7),
-        b'C' if head == text(b"Content-") && goes_on(7, text(b"-Length:")) => {
-            (FieldName::ContentLength, 14)
-        }
-        b'C' if head == text(b"Content-") && goes_on(5, text(b"nt-Type:")) => {
-            return Some((None, 12));
-        }
-        b'A' if starts_with(text(b"Allow:"), 6) => return Some((None, 5)),
-        b'S' if head == text(b"Supporte") && goes_on(2, text(b"pported:")) => {
-            return Some((None, 9));
-        }
-        b'U' if head == text(b"User-Age") && goes_on(3, text(b"r-Agent:")) => {
-            return Some((None, 10));
-        }
-        _ => return None,
-    };
-    Some((Some(name), length))
-}
-
-/// The name of the field in `line` and its length with the blanks behind it.
-#[cold]
-fn any_name(line: &[u8]) -> Option<(Option<FieldName>, usize)> {
-    let length = TOKEN.run_end(line, 0, line.len());
-    let blanks = line[length..].iter().take_while(|&&b| matches!(b, b' ' | b'\t')).count();
-    let colon = length + blanks;
-    if length == 0 || line.get(colon) != Some(&b':') {
-        return None;
-    }
-    Some((FieldName::from_bytes(&line[..length]), colon))
-}
-
-/// [`trim`] for a value with one blank in front of it and a CR behind it, as nearly all have.
-#[inline]
-fn trim_value(bytes: &[u8], value: Span) -> Span {
-    match value.of(bytes) {
-        [b' ', first, .., last, b'\r'] if !is_blank(*first) && !is_blank(*last) => {
-            Span { start: value.start + 1, end: value.end - 1 }
-        }
-        _ => trim(bytes, value),
     }
 }
 
@@ -393,13 +265,14 @@ fn status_line(bytes: &[u8], line: Span) -> Result<StartLine, ParseError> {
 }
 
 /// `METHOD sip:... SIP/2.0` as nearly everybody writes it; everything else takes the long way, which also says what is wrong.
+#[inline]
 fn usual_request_line(text: &[u8], method_length: usize, start: usize) -> Option<StartLine> {
-    let front = text.strip_suffix(b" SIP/2.0")?;
-    let uri = front.get(method_length..)?.strip_prefix(b" ")?;
-    if method_length == 0 || uri.is_empty() || memchr(b' ', uri).is_some() {
+    let uri = text.get(method_length..)?.strip_prefix(b" ")?.strip_suffix(b" SIP/2.0")?;
+    if method_length == 0 || uri.is_empty() || NO_SPACE.run_end(uri, 0, uri.len()) < uri.len() {
         return None;
     }
-    let (uri_start, uri_end) = (start + method_length + 1, start + front.len());
+    let uri_start = start + method_length + 1;
+    let uri_end = uri_start + uri.len();
     Some(StartLine::Request {
         method: Span::new(start, start + method_length),
         uri: Span::new(uri_start, uri_end),
@@ -427,7 +300,7 @@ fn request_line(bytes: &[u8], line: Span) -> Result<StartLine, ParseError> {
     }
     let uri = Span::new(start + method_length + 1, start + slash.max(method_length + 1));
     let version = Span::new(start + slash + 1, usize::from(line.end));
-    if uri.is_empty() || memchr(b' ', uri.of(bytes)).is_some() {
+    if uri.is_empty() || memchr::memchr(b' ', uri.of(bytes)).is_some() {
         return Err(bad(method_length + 1));
     }
     let digits_and_dot = &version.of(bytes)[4..];

@@ -81,6 +81,18 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
+    /// What was not read yet: the message, and where in it.
+    #[inline]
+    pub(super) fn rest(&self) -> (&'a [u8], usize, usize) {
+        (self.bytes, self.at, self.end)
+    }
+
+    /// Takes all that is left.
+    #[inline]
+    pub(super) fn take_all(&mut self) {
+        self.at = self.end;
+    }
+
     /// An error at this place.
     #[must_use]
     pub fn malformed(&self) -> Malformed {
@@ -265,6 +277,23 @@ pub struct Parameter {
     pub value: Span,
     /// Where it ends.
     pub end: u16,
+}
+
+/// The decimal number at `at`, if there is one of one to five digits that ends before `end`, and where it ends.
+#[inline]
+pub(super) fn short_number(bytes: &[u8], at: usize, end: usize) -> Option<(u32, usize)> {
+    let digits = bytes.get(at..end)?;
+    let mut number = 0;
+    let mut length = 0;
+    for byte in digits.iter().take(5) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        number = number * 10 + u32::from(digit);
+        length += 1;
+    }
+    (length > 0).then_some((number, at + length))
 }
 
 /// Decimal digits as a number; too many digits stick to the largest value.

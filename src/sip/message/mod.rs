@@ -3,6 +3,7 @@
 //! Owns: the grammar. Knows nothing of routing. `index` makes one pass; everything else is read when asked for.
 
 pub mod class;
+mod field_name;
 pub mod index;
 pub mod lex;
 mod lines;
@@ -14,7 +15,8 @@ pub mod via;
 #[cfg(test)]
 mod tests;
 
-pub use index::{Field, FieldName, Index, ParseError, StartLine};
+pub use field_name::{FieldName, FieldSet};
+pub use index::{Field, Index, ParseError, StartLine};
 pub use lex::{Malformed, Span};
 pub use method::Method;
 pub use name_addr::NameAddr;
@@ -33,10 +35,10 @@ pub struct Message<'a> {
 }
 
 /// A CSeq (RFC 3261 20.16).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CSeq {
-    /// The sequence number as written, without leading zeros removed.
-    pub number: Span,
+    /// The sequence number.
+    pub number: u32,
     /// The method.
     pub method: Span,
 }
@@ -99,6 +101,27 @@ impl<'a> Message<'a> {
         Vias { values: Values::new(*self, FieldName::Via) }
     }
 
+    /// The top Via, and the Vias below it.
+    ///
+    /// # Errors
+    /// When there is none or it breaks the grammar.
+    #[inline]
+    pub fn top_via(&self) -> Result<(Via, Vias<'a>), Malformed> {
+        let mut values = Values::new(*self, FieldName::Via);
+        let place = self.index.place(FieldName::Via).ok_or(Malformed { at: 0 })?;
+        let (field, fields) = self
+            .index
+            .fields
+            .get(place..)
+            .and_then(<[_]>::split_first)
+            .ok_or(Malformed { at: 0 })?;
+        let mut cursor = Cursor::new(self.bytes, field.value);
+        let via = Via::parse(self.bytes, &mut cursor)?;
+        values.fields = fields;
+        values.cursor = Some(cursor);
+        Ok((via, Vias { values }))
+    }
+
     /// The single value of From or To.
     ///
     /// # Errors
@@ -123,15 +146,13 @@ impl<'a> Message<'a> {
     pub fn cseq(&self) -> Result<CSeq, Malformed> {
         let field = self.field(FieldName::CSeq).ok_or(Malformed { at: 0 })?;
         let mut cursor = Cursor::new(self.bytes, field.value);
-        let start = cursor.at();
         let number = cursor.number()?;
-        let digits = Span::new(start, cursor.at());
         cursor.skip_blanks();
         let method = cursor.token()?;
-        if number >= 1 << 31 || !cursor.is_at_end() || usize::from(method.start) == cursor.at() {
+        if number >= 1 << 31 || !cursor.is_at_end() {
             return Err(cursor.malformed());
         }
-        Ok(CSeq { number: digits, method })
+        Ok(CSeq { number, method })
     }
 
     /// A field whose value is one number: Max-Forwards, Content-Length, Max-Breadth.

@@ -1,7 +1,7 @@
 //! `[display name] <URI> ;parameters`, or a bare URI: From, To, Contact, Route, Record-Route, Path
 //! (RFC 3261 20.10, 25.1).
 
-use super::class::{BARE, BARE_URI};
+use super::class::{BARE, BARE_URI, QUOTED, URI, VALUE};
 use super::lex::{Cursor, Malformed, Span, offset, trim};
 
 /// Where the parts of one value are.
@@ -20,7 +20,53 @@ impl NameAddr {
     ///
     /// # Errors
     /// When a quote or bracket does not close, the URI is missing, or something stands behind the value.
+    #[inline]
     pub fn parse(bytes: &[u8], cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
+        if let Some(usual) = Self::usual(cursor) {
+            cursor.take_all();
+            return Ok(usual);
+        }
+        Self::any(bytes, cursor)
+    }
+
+    /// `["name"] <uri>[;tag=value]` and nothing else, as nearly all phones write From and To: in three runs instead of
+    /// nine steps, 560 instructions of a typical INVITE (`make instructions`). What it accepts, it reads as
+    /// [`NameAddr::any`] does: a test and the fuzz targets compare the two.
+    #[inline]
+    fn usual(cursor: &Cursor<'_>) -> Option<Self> {
+        let (bytes, start, end) = cursor.rest();
+        let byte = |at: usize| if at < end { bytes.get(at).copied() } else { None };
+        let mut at = start;
+        if byte(at) == Some(b'"') {
+            at = QUOTED.run_end(bytes, at + 1, end);
+            if byte(at) != Some(b'"') {
+                return None;
+            }
+            at += 1 + usize::from(byte(at + 1) == Some(b' '));
+        }
+        if byte(at) != Some(b'<') {
+            return None;
+        }
+        let uri_start = at + 1;
+        let uri_end = URI.run_end(bytes, uri_start, end);
+        if byte(uri_end) != Some(b'>') || uri_start == uri_end {
+            return None;
+        }
+        let uri = Span::new(uri_start, uri_end);
+        let value = Span::new(start, end);
+        if uri_end + 1 == end {
+            return Some(Self { value, uri, tag: Span { start: uri.end, end: uri.end } });
+        }
+        let tag_start = uri_end + 1 + b";tag=".len();
+        if bytes.get(uri_end + 1..tag_start)? != b";tag=" || tag_start >= end {
+            return None;
+        }
+        let is_all_tag = VALUE.run_end(bytes, tag_start, end) == end;
+        is_all_tag.then(|| Self { value, uri, tag: Span::new(tag_start, end) })
+    }
+
+    /// In any spelling that the grammar allows.
+    fn any(bytes: &[u8], cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
         cursor.skip_blanks();
         let start = cursor.at();
         let uri = if skip_display_name(cursor)? {
@@ -78,4 +124,49 @@ fn bracketed_uri(bytes: &[u8], cursor: &mut Cursor<'_>) -> Result<Span, Malforme
         return Err(Malformed { at: offset(cursor.at()) });
     }
     Ok(trim(bytes, uri))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_spelling_is_read_as_any_other() {
+        let values = [
+            "<sip:a@b>",
+            "\"Alice\" <sip:alice@example.com>;tag=1928301774",
+            "\"Alice\"<sip:alice@example.com>",
+            "\"\" <sip:alice@example.com>;tag=[x]",
+            "<sip:alice@example.com;transport=udp>;tag=a",
+            "<sip:a@b>;tag=",
+            "<sip:a@b>;tag=a;x=y",
+            "<sip:a@b>;tag=a,<sip:c@d>",
+            "<sip:a@b>;Tag=a",
+            "<sip:a@b> ;tag=a",
+            "<sip:a b@c>",
+            "<>",
+            "<",
+            "\"",
+            "\"\\\"\" <sip:a@b>",
+            "\"Alice\"  <sip:a@b>",
+            "Alice <sip:a@b>",
+            "sip:a@b;tag=c",
+            "",
+        ];
+        let mut usual = 0;
+        for value in values {
+            for size in 0..=value.len() {
+                let Some(value) = value.get(..size) else { continue };
+                let span = Span::new(0, size);
+                let mut any = Cursor::new(value.as_bytes(), span);
+                let Some(found) = NameAddr::usual(&Cursor::new(value.as_bytes(), span)) else {
+                    continue;
+                };
+                usual += 1;
+                assert_eq!(NameAddr::any(value.as_bytes(), &mut any), Ok(found), "{value}");
+                assert!(any.is_at_end(), "{value}");
+            }
+        }
+        assert!(usual > 20, "the usual spelling was met {usual} times");
+    }
 }

@@ -23,9 +23,7 @@ pub fn way(
     edits: &mut Edits,
 ) -> Result<(Transmit, Method), DropReason> {
     let bytes = message.bytes;
-    let mut vias = message.vias();
-    let top = vias.next().ok_or(DropReason::ResponseMalformed)?;
-    let top = top.map_err(|_| DropReason::ResponseMalformed)?;
+    let (top, mut vias) = message.top_via().map_err(|_| DropReason::ResponseMalformed)?;
     if !table.is_own(top.host.of(bytes), top.port) {
         return Err(DropReason::ResponseViaForeign);
     }
@@ -38,12 +36,12 @@ pub fn way(
     let cseq = message.cseq().map_err(malformed)?;
     let from = message.name_addr(FieldName::From).map_err(malformed)?;
     let content_end = content_end(message).map_err(|_| DropReason::ResponseMalformed)?;
-    if duplicate(message).is_some() || message.index.count(FieldName::CallId) == 0 {
+    if duplicate(message).is_some() || !message.index.present().has(FieldName::CallId) {
         return Err(DropReason::ResponseMalformed);
     }
 
     let destination = next_hop(&next, bytes).ok_or(DropReason::ResponseUnroutable)?;
-    let fields = TransactionFields::new(message, &next, cseq.number, from.tag);
+    let fields = TransactionFields::new(message, &next, cseq, from.tag);
     let edge =
         verify(table, &top, bytes, &fields, destination).ok_or(DropReason::ResponseViaForged)?;
 

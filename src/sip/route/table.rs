@@ -9,6 +9,7 @@ use crate::sip::balance::{BackendSet, Balance};
 use crate::sip::message::Method;
 use crate::sip::message::uri::host_address;
 use crate::sip::token::KeyRing;
+use crate::sip::token::via::VIA_TAIL;
 use crate::sip::{BackendRef, ListenerId};
 
 /// Most listeners in a table: one base64 digit names a listener in our Via.
@@ -182,6 +183,8 @@ pub struct Table {
     aliases: Vec<String>,
     /// By [`ListenerId`]: what is compared and written for every message.
     own: Vec<Own>,
+    /// Which sources may be backends: nearly all requests come from phones, and are told apart here.
+    sources: SourceFilter,
     /// Sorted, for requests that come from a backend.
     by_socket: Vec<(Rank, BackendRef)>,
     /// Sorted, with port 0; only pools with `match_source_ip`.
@@ -191,10 +194,10 @@ pub struct Table {
 /// What a listener is called on the wire.
 #[derive(Debug)]
 struct Own {
-    /// `host:port`, as we write it.
+    /// `@host:port`, as we write it.
     written: String,
-    /// Our Via up to its branch.
-    via_head: String,
+    /// Our Via with room for what is sealed into it.
+    via_template: Vec<u8>,
     /// The written host, when it is an address.
     written_ip: Option<IpAddr>,
 }
@@ -213,6 +216,33 @@ impl Rank {
     }
 }
 
+/// Says of most sources that they are no backend without a search: 130 instructions of a typical INVITE
+/// (`make instructions`).
+#[derive(Debug, Default)]
+struct SourceFilter {
+    bits: [u64; 16],
+}
+
+impl SourceFilter {
+    fn add(&mut self, rank: Rank) {
+        let (word, bit) = Self::place(rank);
+        self.bits[word] |= bit;
+    }
+
+    fn may_have(&self, rank: Rank) -> bool {
+        let (word, bit) = Self::place(rank);
+        self.bits[word] & bit != 0
+    }
+
+    /// One of 1,024 bits.
+    fn place(Rank(ip, port): Rank) -> (usize, u64) {
+        #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+        let folded = (ip >> 64) as u64 ^ ip as u64 ^ u64::from(port) << 32;
+        let spread = folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
+        ((spread >> 6) as usize, 1 << (spread & 63))
+    }
+}
+
 impl Table {
     /// Compiles the look-ups.
     ///
@@ -224,12 +254,14 @@ impl Table {
         assert!(parts.listeners.len() <= LISTENERS_MAX, "at most 64 listeners");
         let mut by_socket = Vec::new();
         let mut by_address = Vec::new();
+        let mut sources = SourceFilter::default();
         for (pool_index, pool) in (0_u16..).zip(&parts.pools) {
             assert!(pool.backends.len() <= BACKENDS_MAX, "at most 1,024 backends in a pool");
             for (backend_index, backend) in (0_u16..).zip(&pool.backends) {
                 let place = BackendRef { pool: pool_index, backend: backend_index };
                 let (ip, port) = (backend.address.ip(), backend.address.port());
                 by_socket.push((Rank::new(ip, port), place));
+                sources.add(Rank::new(ip, port));
                 if pool.match_source_ip {
                     by_address.push((Rank::new(ip, 0), place));
                 }
@@ -238,8 +270,12 @@ impl Table {
         by_socket.sort_unstable();
         by_address.sort_unstable();
         let own = |listener: &Listener| Own {
-            written: format!("{}:{}", listener.host, listener.port),
-            via_head: format!("Via: SIP/2.0/UDP {}:{};branch=", listener.host, listener.port),
+            written: format!("@{}:{}", listener.host, listener.port),
+            via_template: [
+                format!("Via: SIP/2.0/UDP {}:{};branch=", listener.host, listener.port).as_bytes(),
+                &VIA_TAIL,
+            ]
+            .concat(),
             written_ip: host_address(listener.host.as_bytes()),
         };
         Self {
@@ -251,6 +287,7 @@ impl Table {
             ring: KeyRing::new(&parts.keys),
             limits: parts.limits,
             aliases: parts.aliases,
+            sources,
             by_socket,
             by_address,
         }
@@ -262,16 +299,16 @@ impl Table {
         self.listeners.get(usize::from(id.0))
     }
 
-    /// `host:port` of the listener, as it stands in Via, Record-Route and Path.
+    /// `@host:port` of the listener, as it stands in Record-Route and Path.
     #[must_use]
     pub fn written(&self, id: ListenerId) -> Option<&str> {
         self.own.get(usize::from(id.0)).map(|own| own.written.as_str())
     }
 
-    /// Our Via field for the listener, up to and with `branch=`.
+    /// Our Via field for the listener with its line end; [`crate::sip::token::via::write_via_tail`] fills in its last bytes.
     #[must_use]
-    pub fn via_head(&self, id: ListenerId) -> Option<&str> {
-        self.own.get(usize::from(id.0)).map(|own| own.via_head.as_str())
+    pub fn via_template(&self, id: ListenerId) -> Option<&[u8]> {
+        self.own.get(usize::from(id.0)).map(|own| own.via_template.as_slice())
     }
 
     /// The listener that is bound to this address.
@@ -294,8 +331,11 @@ impl Table {
     #[must_use]
     pub fn backend_at(&self, source: SocketAddr) -> Option<BackendRef> {
         let (ip, port) = (source.ip(), source.port());
-        lookup(&self.by_socket, Rank::new(ip, port))
-            .or_else(|| lookup(&self.by_address, Rank::new(ip, 0)))
+        let rank = Rank::new(ip, port);
+        if !self.sources.may_have(rank) && self.by_address.is_empty() {
+            return None;
+        }
+        lookup(&self.by_socket, rank).or_else(|| lookup(&self.by_address, Rank::new(ip, 0)))
     }
 
     /// The backend that is reached at exactly this address.

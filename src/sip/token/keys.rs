@@ -8,6 +8,9 @@ use super::TAG_BYTES;
 use crate::sip::route::table::Key;
 use crate::sip::siphash::{SipHash13, SipHash24, SipKey};
 
+/// Bytes of one block of the keystream.
+pub(super) const BLOCK_BYTES: usize = 16;
+
 /// The keys that are derived from one secret.
 #[derive(Clone)]
 pub struct SealKey {
@@ -80,21 +83,21 @@ impl SealKey {
         tag
     }
 
-    /// Encrypts or decrypts. The fast rounds do: a guess at the keystream shows an address, it forges nothing.
+    /// Encrypts or decrypts the first `size` bytes; what stands behind them, up to the next block, is lost. The fast
+    /// rounds do: a guess at the keystream shows an address, it forges nothing.
     #[inline]
-    pub(super) fn apply_keystream(&self, tag: &[u8; TAG_BYTES], text: &mut [u8]) {
+    pub(super) fn apply_keystream(&self, tag: &[u8; TAG_BYTES], text: &mut [u8], size: usize) {
         let mut start = SipHash13::new_wide(&self.stream);
-        start.text(&tag[..8]);
-        let rest = u32::from_le_bytes([tag[8], tag[9], tag[10], tag[11]]);
-        for (block, bytes) in (0_u64..).zip(text.chunks_mut(16)) {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *tag;
+        start.word(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        let rest = u64::from(u32::from_le_bytes([i, j, k, l]));
+        let blocks = text.as_chunks_mut::<BLOCK_BYTES>().0.iter_mut();
+        for (block, bytes) in (0_u64..).zip(blocks.take(size.div_ceil(BLOCK_BYTES))) {
             let mut hash = start;
-            hash.word(u64::from(rest) | block << 32);
-            let stream = hash.finish_wide();
-            for (bytes, stream) in bytes.chunks_mut(8).zip(stream) {
-                for (byte, key) in bytes.iter_mut().zip(stream.to_le_bytes()) {
-                    *byte ^= key;
-                }
-            }
+            hash.word(rest | block << 32);
+            let [low, high] = hash.finish_wide();
+            let stream = u128::from(high) << 64 | u128::from(low);
+            *bytes = (u128::from_le_bytes(*bytes) ^ stream).to_le_bytes();
         }
     }
 }

@@ -16,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::{KeyRing, SealKey};
 use crate::sip::ListenerId;
 use crate::sip::digit::{digit, digit_value};
-use crate::sip::message::{FieldName, Message, Span, Via};
+use crate::sip::message::{CSeq, FieldName, Message, Span, Via};
 use crate::sip::siphash::sizes;
 use crate::sip::steer::MARK;
 
@@ -35,14 +35,14 @@ pub const EDGE_BYTES: usize = 1 + TARGET_DIGITS + LOOP_DIGITS;
 /// and for INVITE also its CANCEL and the ACK of a non-2xx.
 #[derive(Debug, Clone, Copy)]
 pub struct TransactionFields<'a> {
-    /// Host and port digits of sent-by of the Via below ours.
-    pub sent_by: (&'a [u8], &'a [u8]),
+    /// Host and port of sent-by of the Via below ours; 0 when it has none.
+    pub sent_by: (&'a [u8], u32),
     /// The branch of that Via.
     pub branch: &'a [u8],
     /// The Call-ID.
     pub call_id: &'a [u8],
-    /// The digits of the CSeq.
-    pub cseq_number: &'a [u8],
+    /// The number of the CSeq.
+    pub cseq_number: u32,
     /// The tag of From.
     pub from_tag: &'a [u8],
 }
@@ -50,13 +50,14 @@ pub struct TransactionFields<'a> {
 impl<'a> TransactionFields<'a> {
     /// From a message whose Via below ours is `via`.
     #[must_use]
-    pub fn new(message: &Message<'a>, via: &Via, cseq_number: Span, from_tag: Span) -> Self {
+    #[inline]
+    pub fn new(message: &Message<'a>, via: &Via, cseq: CSeq, from_tag: Span) -> Self {
         let bytes = message.bytes;
         Self {
-            sent_by: (via.host.of(bytes), via.port_digits.of(bytes)),
+            sent_by: (via.host.of(bytes), via.port.unwrap_or(0)),
             branch: via.branch.of(bytes),
             call_id: message.value(FieldName::CallId),
-            cseq_number: cseq_number.of(bytes),
+            cseq_number: cseq.number,
             from_tag: from_tag.of(bytes),
         }
     }
@@ -67,24 +68,13 @@ impl<'a> TransactionFields<'a> {
         let (host, port) = self.sent_by;
         let mut hash = key.branch_hash();
         hash.word(sizes([self.branch, host, self.call_id, self.from_tag]));
-        hash.word(sizes([port, self.cseq_number, &[], &[]]));
-        for text in [self.branch, host, self.call_id, self.from_tag, port, self.cseq_number] {
-            hash.text(text);
-        }
+        hash.word(u64::from(port) << 32 | u64::from(self.cseq_number));
+        hash.text(self.branch);
+        hash.text(host);
+        hash.text(self.call_id);
+        hash.text(self.from_tag);
         hash.finish()
     }
-}
-
-/// The branch for this transaction.
-#[must_use]
-pub fn branch(transaction: u64, key: &SealKey, shard: u8) -> [u8; BRANCH_BYTES] {
-    let mut text = [0; BRANCH_BYTES];
-    text[..7].copy_from_slice(MAGIC_COOKIE);
-    text[7..10].copy_from_slice(MARK);
-    text[10] = digit(shard);
-    text[11] = digit(key.id);
-    put_digits(&mut text[12..], transaction);
-    text
 }
 
 /// Reads a branch of ours: key and transaction hash; `None` when it is not laid out like one or its key is unknown.
@@ -126,26 +116,17 @@ impl EdgeParameter {
     ) -> Self {
         let mut hash = key.target_hash();
         hash.word(transaction);
-        hash.word(u64::from(target.port()) | u64::from(listener.0) << 16);
+        let mut rest = u64::from(target.port()) | u64::from(listener.0) << 16;
         match target.ip() {
-            IpAddr::V4(ip) => hash.word(u64::from(u32::from(ip))),
+            IpAddr::V4(ip) => rest |= u64::from(u32::from(ip)) << 32,
             IpAddr::V6(ip) => hash.text(&ip.octets()),
         }
+        hash.word(rest);
         Self {
             listener,
             target: hash.finish() & ((1 << (TARGET_DIGITS * 6)) - 1),
             loop_value: loop_value & ((1 << (LOOP_DIGITS * 6)) - 1),
         }
-    }
-
-    /// As text.
-    #[must_use]
-    pub fn text(&self) -> [u8; EDGE_BYTES] {
-        let mut text = [0; EDGE_BYTES];
-        text[0] = digit(self.listener.0);
-        put_digits(&mut text[1..=TARGET_DIGITS], self.target);
-        put_digits(&mut text[1 + TARGET_DIGITS..], self.loop_value);
-        text
     }
 
     /// From text; `None` when it is not laid out like ours.
@@ -160,19 +141,27 @@ impl EdgeParameter {
     }
 }
 
-const PARAMETER: &[u8; 3] = b";e=";
 /// Size of our Via behind `branch=`.
-const TAIL_BYTES: usize = BRANCH_BYTES + PARAMETER.len() + EDGE_BYTES + 2;
+pub const VIA_TAIL_BYTES: usize = BRANCH_BYTES + 3 + EDGE_BYTES + 2;
 
-/// Our Via behind `branch=`, with its line end.
-#[must_use]
-pub fn via_tail(branch: &[u8; BRANCH_BYTES], edge: &EdgeParameter) -> [u8; TAIL_BYTES] {
-    let mut text = [0; TAIL_BYTES];
-    text[..BRANCH_BYTES].copy_from_slice(branch);
-    text[BRANCH_BYTES..][..PARAMETER.len()].copy_from_slice(PARAMETER);
-    text[BRANCH_BYTES + PARAMETER.len()..][..EDGE_BYTES].copy_from_slice(&edge.text());
-    text[TAIL_BYTES - 2..].copy_from_slice(b"\r\n");
-    text
+/// Our Via behind `branch=` with its line end, to be filled by [`write_via_tail`].
+pub const VIA_TAIL: [u8; VIA_TAIL_BYTES] = *b"z9hG4bK~e~SKhhhhhhhhhhh;e=Lttttttttlllll\r\n";
+
+/// Fills in a copy of [`VIA_TAIL`].
+pub fn write_via_tail(
+    tail: &mut [u8; VIA_TAIL_BYTES],
+    transaction: u64,
+    key: &SealKey,
+    shard: u8,
+    edge: &EdgeParameter,
+) {
+    const EDGE: usize = BRANCH_BYTES + 3;
+    tail[10] = digit(shard);
+    tail[11] = digit(key.id);
+    put_digits(&mut tail[12..BRANCH_BYTES], transaction);
+    tail[EDGE] = digit(edge.listener.0);
+    put_digits(&mut tail[EDGE + 1..][..TARGET_DIGITS], edge.target);
+    put_digits(&mut tail[EDGE + 1 + TARGET_DIGITS..][..LOOP_DIGITS], edge.loop_value);
 }
 
 /// RFC 5393 4.2: a hash of all that our routing looks at and that changes on a spiral: Request-URI, Route, the side it
@@ -193,10 +182,13 @@ pub fn loop_value(key: &SealKey, message: &Message<'_>, uri: Span, is_from_backe
 }
 
 /// Six bits a digit, the lowest first.
+#[inline]
 pub(in crate::sip) fn put_digits(text: &mut [u8], value: u64) {
     let mut rest = value;
     for place in text {
-        *place = digit(u8::try_from(rest & 63).unwrap_or(0));
+        #[expect(clippy::cast_possible_truncation, reason = "`digit` looks at six bits")]
+        let lowest = rest as u8;
+        *place = digit(lowest);
         rest >>= 6;
     }
 }
@@ -227,15 +219,17 @@ mod tests {
     #[test]
     fn branch_and_parameter_come_back() {
         let ring = KeyRing::new(&[Key { id: 9, secret: [1; 32] }]);
-        let text = branch(0xdead_beef_dead_beef, ring.newest(), 3);
-        let (key, transaction) = read_branch(&text, &ring).expect("ours");
-        assert_eq!((key.id, transaction), (9, 0xdead_beef_dead_beef));
-        assert!(is_marked(&text));
-        assert!(read_branch(&text[..text.len() - 1], &ring).is_none());
-
         let target = "203.0.113.7:40001".parse().expect("an address");
-        let edge = EdgeParameter::new(key, transaction, ListenerId(2), target, 77);
-        assert_eq!(EdgeParameter::read(&edge.text()), Some(edge));
+        let edge =
+            EdgeParameter::new(ring.newest(), 0xdead_beef_dead_beef, ListenerId(2), target, 77);
+        let mut tail = VIA_TAIL;
+        write_via_tail(&mut tail, 0xdead_beef_dead_beef, ring.newest(), 3, &edge);
+        let text = &tail[..BRANCH_BYTES];
+        let (key, transaction) = read_branch(text, &ring).expect("ours");
+        assert_eq!((key.id, transaction), (9, 0xdead_beef_dead_beef));
+        assert!(is_marked(text));
+        assert!(read_branch(&text[..text.len() - 1], &ring).is_none());
+        assert_eq!(EdgeParameter::read(&tail[BRANCH_BYTES + 3..VIA_TAIL_BYTES - 2]), Some(edge));
         let elsewhere = "203.0.113.7:40002".parse().expect("an address");
         let other = EdgeParameter::new(key, transaction, ListenerId(2), elsewhere, 77);
         assert_ne!(edge.target, other.target);
