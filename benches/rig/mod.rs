@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sipedge::sip::core::Core;
 use sipedge::sip::edit::Edits;
-use sipedge::sip::message::{self, Index, StartLine};
+use sipedge::sip::message::{self, Index, Method, StartLine};
 use sipedge::sip::outbox::Outbox;
 use sipedge::sip::route::dialog::RouteSet;
 use sipedge::sip::route::table::Table;
@@ -104,12 +104,13 @@ impl Rig {
     pub(crate) fn route(&mut self) {
         let Message { bytes, source, .. } = &self.message;
         let message = message::Message { bytes, index: &self.index };
-        let StartLine::Request { .. } = message.start_line() else {
+        let StartLine::Request { method, .. } = message.start_line() else {
             self.edits.clear();
             black_box(response::way(&self.table, &message, &mut self.edits).expect("forwarded"));
             return;
         };
-        let head = admit::head(&message).expect("forwarded, so it was let in");
+        let head = admit::head(&message, Method::from_bytes(method.of(bytes)));
+        let head = head.expect("forwarded, so it was let in");
         let origin = self.table.backend_at(*source);
         let routes = RouteSet::read(&self.table, &message, head.uri, *source, origin.is_some());
         let routes = routes.expect("forwarded, so the Routes are good");

@@ -30,7 +30,7 @@ impl TokenRig {
             addresses.map(|text| text.parse::<SocketAddr>().expect("an address"));
         let flow = FlowToken { kind: TokenKind::Dialog, local, remote, backend: Some(backend) };
         let ring = KeyRing::new(&[Key { id: 1, secret: [7; 32] }]);
-        let sealed = flow.seal(&ring, 0).to_vec();
+        let sealed = flow.seal(&ring, 0).as_bytes().to_vec();
         Self { name, ring, flow, sealed }
     }
 
