@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run build test check lint deny bench instructions perf perf-quick sim mutants fuzz setup-build setup-test setup-perf clean
+.PHONY: help demo run build test check lint deny bench instructions loom miri perf perf-quick sim mutants fuzz setup-build setup-test setup-perf clean
 
 # rustup's place, for shells that have not read its env file.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -45,8 +45,14 @@ deny: setup-build
 bench: setup-build ## the micro-benchmarks (criterion); BENCH=name for one
 	cargo bench --locked $(if $(BENCH),--bench $(BENCH))
 
-instructions: ## instructions per message of the core (callgrind)
+instructions: ## instructions by stage and message against the committed figures; UPDATE=1 rewrites them
 	@scripts/instructions.sh
+
+loom: setup-build ## the mailbox under all interleavings of its threads (also in test)
+	cargo test --locked --no-default-features --test loom
+
+miri: ## the pure core under miri (nightly; announced and installed by rustup)
+	@scripts/miri.sh
 
 # ROUNDS=, SECONDS_EACH=, TARGETS=, SCENARIOS= and SERIES= (names with commas) take a part; perf/README.md has the method.
 PERF_BUILD = cargo build --release --locked -p sipedge -p sipedge-load -p sipedge-baselines -p sipedge-compare

@@ -1,44 +1,59 @@
-//! `Core::handle`, bytes in to bytes out: an INVITE of 800 bytes, its 200, a REGISTER, an in-dialog BYE.
+//! The way of a message: each stage alone (steer, parse, route, edit, tokens), and the whole core, bytes in to bytes out.
 //!
-//! Every request is a transaction of its own; 0 allocations are asserted by `tests/alloc`.
-
-use std::hint::black_box;
-use std::net::SocketAddr;
-use std::sync::Arc;
+//! Every request of the whole core is a transaction of its own. A stage's time is that of its own work: what must be
+//! done before it is done once. `tests/alloc` asserts for the same stages and messages that nothing is allocated.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use sipedge::sip::core::Core;
-use sipedge::sip::outbox::Outbox;
-use sipedge::sip::{ListenerId, Now, Received};
+use rig::token::TokenRig;
+use rig::{Rig, STAGES};
 
-#[path = "../tests/alloc/messages.rs"]
 mod messages;
+mod rig;
 
-fn handle(criterion: &mut Criterion) {
+fn stages(criterion: &mut Criterion) {
+    for stage in STAGES.iter().filter(|stage| stage.name != "core") {
+        let mut group = criterion.benchmark_group(stage.name);
+        for message in messages::all().into_iter().filter(|m| (stage.meets)(m.verdict)) {
+            let name = message.name;
+            let mut rig = Rig::new(message);
+            rig.vary(1);
+            (stage.prepare)(&mut rig);
+            group.bench_function(name, |bencher| bencher.iter(|| (stage.run)(&mut rig)));
+        }
+        group.finish();
+    }
+}
+
+fn tokens(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("token");
+    for mut rig in TokenRig::all() {
+        group.bench_function(format!("seal {}", rig.name), |bencher| bencher.iter(|| rig.seal()));
+        group.bench_function(format!("open {}", rig.name), |bencher| bencher.iter(|| rig.open()));
+    }
+    group.finish();
+}
+
+fn whole(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("core");
-    for (name, mut bytes, source) in messages::typical() {
-        let variation = messages::Variation::new(&bytes);
+    for message in messages::all() {
+        let name = format!("{} ({} bytes)", message.name, message.bytes.len());
+        let is_sent = STAGES.iter().any(|s| s.name == "edit" && (s.meets)(message.verdict));
+        let mut rig = Rig::new(message);
         let mut number = 0;
-        let mut core = Core::new(Arc::new(messages::table()), 1, 0);
-        let mut outbox = Outbox::new();
-        let mut out = vec![0; 65_536];
-        let source: SocketAddr = source.parse().expect("an address");
-        let size = bytes.len();
         group.throughput(Throughput::Elements(1));
-        group.bench_function(format!("{name} ({size} bytes)"), |bencher| {
+        group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 number += 1;
-                variation.apply(&mut bytes, number);
-                let received =
-                    Received { bytes: &bytes, source, listener: ListenerId(0), truncated: false };
-                let verdict = core.handle(Now(1_000_000), black_box(&received), &mut outbox);
-                let _ = black_box(verdict);
-                black_box(outbox.write_to(&bytes, &mut out))
+                rig.vary(number);
+                rig.decide();
+                if is_sent {
+                    rig.edit();
+                }
             });
         });
     }
     group.finish();
 }
 
-criterion_group!(benches, handle);
+criterion_group!(benches, stages, tokens, whole);
 criterion_main!(benches);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test and ends with one line that sums up. Exit code 0 only when all passed.
+# Runs every test, counts instructions and ends with one line that sums up. Exit code 0 only when all passed.
 # SIPEDGE_REQUIRE_LIVE=1 (the default here) makes a test fail when a tool that it needs is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +15,12 @@ cargo build --locked
 echo "== test (the output is kept in $log)"
 status=0
 cargo test --locked --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
+
+# Not for a single test binary: what a message costs has not changed by that.
+if [ $# -eq 0 ]; then
+  echo "== instructions per message, against the committed figures"
+  scripts/instructions.sh 2>&1 | tee -a "$log" || status=1
+fi
 
 # A test that may not run here writes a line `skipped: why` past the capture of the test runner.
 skipped=$(grep -c '^skipped: ' "$log" || true)

@@ -105,6 +105,14 @@ impl Desk {
 
 /// Mailboxes for `shards` shards, control's ends of them, and the event that is set when an answer came.
 pub(crate) fn mesh(shards: usize) -> io::Result<(Vec<Mailbox>, Vec<Desk>, Arc<EventFd>)> {
+    mesh_of(shards, (HOPS_PER_SHARD / shards).clamp(HOPS_PER_PAIR_MIN, HOPS_PER_PAIR_MAX))
+}
+
+/// [`mesh`] with room for `hops` datagrams on each way.
+pub(crate) fn mesh_of(
+    shards: usize,
+    hops: usize,
+) -> io::Result<(Vec<Mailbox>, Vec<Desk>, Arc<EventFd>)> {
     let control = Arc::new(EventFd::new()?);
     let (mut boxes, mut desks) = (Vec::with_capacity(shards), Vec::with_capacity(shards));
     for _ in 0..shards {
@@ -115,7 +123,6 @@ pub(crate) fn mesh(shards: usize) -> io::Result<(Vec<Mailbox>, Vec<Desk>, Arc<Ev
         desks.push(Desk { letters: letters_in, answers: answers_out, wake: Arc::clone(&wake) });
         boxes.push(Mailbox { peers, letters, answers, control: Arc::clone(&control), wake });
     }
-    let hops = (HOPS_PER_SHARD / shards).clamp(HOPS_PER_PAIR_MIN, HOPS_PER_PAIR_MAX);
     for left in 0..shards {
         for right in left + 1..shards {
             let (there, back) = (lane(hops), lane(hops));

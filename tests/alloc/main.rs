@@ -1,14 +1,18 @@
-//! The hot path allocates nothing: counted by an allocator that counts, for each kind of typical message.
+//! The hot path allocates nothing: counted by an allocator that counts, for typical and worst-case messages and for
+//! each verdict.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::Arc;
 
-use sipedge::sip::core::Core;
-use sipedge::sip::outbox::Outbox;
-use sipedge::sip::{ListenerId, Now, Received};
+use messages::Message;
+use rig::token::TokenRig;
+use rig::{Rig, STAGES};
 
+#[path = "../../benches/messages/mod.rs"]
 mod messages;
+#[path = "../../benches/rig/mod.rs"]
+mod rig;
+mod verdicts;
 
 /// The system's allocator, counting the calls of each thread.
 struct Counting;
@@ -46,22 +50,39 @@ fn the_counter_counts() {
     assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1_u64)))), 1);
 }
 
-#[test]
-fn no_message_allocates() {
-    let mut out = vec![0; 65_536];
-    for (name, mut bytes, source) in messages::typical() {
-        let mut core = Core::new(Arc::new(messages::table()), 1, 0);
-        let mut outbox = Outbox::new();
-        let source = source.parse().expect("an address");
-        let variation = messages::Variation::new(&bytes);
+/// Runs every stage that the message meets, a hundred times.
+fn check(message: Message) {
+    let (name, verdict) = (message.name, message.verdict);
+    let mut rig = Rig::new(message);
+    for stage in STAGES.iter().filter(|stage| (stage.meets)(verdict)) {
         let counted = allocations(|| {
             for number in 0..100 {
-                variation.apply(&mut bytes, number);
-                let received =
-                    Received { bytes: &bytes, source, listener: ListenerId(0), truncated: false };
-                let _verdict = core.handle(Now(number as u64), &received, &mut outbox);
-                assert!(outbox.write_to(&bytes, &mut out).is_some(), "{name}");
+                rig.vary(number);
+                (stage.prepare)(&mut rig);
+                (stage.run)(&mut rig);
             }
+        });
+        assert_eq!(counted, 0, "{name}: {}", stage.name);
+    }
+}
+
+#[test]
+fn no_message_allocates() {
+    messages::all().into_iter().for_each(check);
+}
+
+#[test]
+fn no_verdict_allocates() {
+    verdicts::all().into_iter().for_each(check);
+}
+
+#[test]
+fn no_token_allocates() {
+    for mut rig in TokenRig::all() {
+        let name = rig.name;
+        let counted = allocations(|| {
+            rig.seal();
+            rig.open();
         });
         assert_eq!(counted, 0, "{name}");
     }

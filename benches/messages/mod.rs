@@ -1,4 +1,6 @@
-//! Typical messages and the table that they go through; shared by the allocation test and the bench.
+//! Small, typical and worst-case messages, and the table that they go through.
+//!
+//! Owns: the messages that are timed, counted and checked for allocations: `benches` and `tests/alloc` share them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,8 +14,12 @@ use sipedge::sip::route::table::{
 };
 use sipedge::sip::{ListenerId, Now, Received, Verdict};
 
+mod worst;
+
 /// Where the phone is.
-const PHONE: &str = "203.0.113.7:40001";
+pub(crate) const PHONE: &str = "203.0.113.7:40001";
+const VIA: &str = "SIP/2.0/UDP 192.168.1.20:5062;branch=z9hG4bK776asdhds;rport";
+const CALL_ID: &str = "a84b4c76e66710@192.168.1.20";
 
 /// One listener, one rendezvous pool of ten, one rule.
 pub(crate) fn table() -> Table {
@@ -61,59 +67,50 @@ pub(crate) fn table() -> Table {
     })
 }
 
-/// Name, bytes, source.
-pub(crate) fn typical() -> Vec<(&'static str, Vec<u8>, String)> {
+/// One datagram and what becomes of it.
+pub(crate) struct Message {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) source: SocketAddr,
+    pub(crate) verdict: Verdict,
+}
+
+impl Message {
+    pub(crate) fn new(name: &'static str, bytes: Vec<u8>, source: &str, verdict: Verdict) -> Self {
+        Self { name, bytes, source: source.parse().expect("an address"), verdict }
+    }
+}
+
+/// All of them: small, typical, worst.
+pub(crate) fn all() -> Vec<Message> {
+    let forward = |name, bytes, source: &str| Message::new(name, bytes, source, Verdict::Forward);
     let invite = invite();
-    let (sent, backend) = forwarded(&invite, PHONE);
-    let seen = String::from_utf8(sent).expect("ASCII");
-    let ok = answer(&seen);
+    let (seen, backend) = forwarded(&invite, PHONE);
     let route = seen.lines().find_map(|line| line.strip_prefix("Record-Route: ")).expect("one");
-    let bye = format!(
-        "BYE sip:bob@10.0.0.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.1.20:5062;branch=z9hG4bK776asdhbye;rport\r\n\
-         Max-Forwards: 70\r\nRoute: {route}\r\nFrom: \"Alice\" <sip:alice@example.com>;tag=1928301774\r\n\
-         To: <sip:bob@example.com>;tag=314159\r\nCall-ID: a84b4c76e66710@192.168.1.20\r\n\
-         CSeq: 314160 BYE\r\nUser-Agent: Phone/1.0\r\nContent-Length: 0\r\n\r\n"
-    );
-    vec![
-        ("INVITE", invite, PHONE.into()),
-        ("200 OK", ok, backend),
-        ("REGISTER", register(), PHONE.into()),
-        ("BYE", bye.into_bytes(), PHONE.into()),
-        ("OPTIONS to the edge", options(), PHONE.into()),
-    ]
-}
-
-/// Makes each message a transaction of its own, as on a real edge: writes a number into its branch and Call-ID. Without
-/// it, all but the first are retransmissions. Responses stay as they are: they are sealed.
-pub(crate) struct Variation {
-    places: Vec<usize>,
-}
-
-/// Digits of the number.
-const DIGITS: usize = 6;
-
-impl Variation {
-    /// For one of [`typical`].
-    pub(crate) fn new(bytes: &[u8]) -> Self {
-        let text = std::str::from_utf8(bytes).expect("ASCII");
-        let behind = |what: &str| text.find(what).map(|at| at + what.len());
-        let places = [behind(";branch=z9hG4bK"), behind("Call-ID: ")].into_iter().flatten();
-        let is_request = !text.starts_with("SIP/2.0");
-        Self { places: places.filter(|_| is_request).collect() }
-    }
-
-    /// Writes `number`.
-    pub(crate) fn apply(&self, bytes: &mut [u8], number: usize) {
-        for &place in &self.places {
-            for (digit, byte) in bytes[place..][..DIGITS].iter_mut().enumerate() {
-                *byte = b'a' + u8::try_from(number >> (4 * digit) & 15).expect("four bits");
-            }
+    let (small_seen, small_backend) = forwarded(&small_request(), PHONE);
+    let (far_seen, far_backend) = forwarded(&far_invite(), PHONE);
+    let mut list = vec![
+        Message::new("keep-alive", b"\r\n\r\n".to_vec(), PHONE, Verdict::Absorb),
+        Message::new("OPTIONS to the edge", options(), PHONE, Verdict::Respond),
+        forward("200 OK, small", answer(&small_seen), &small_backend),
+        forward("INVITE", invite, PHONE),
+        forward("200 OK", answer(&seen), &backend),
+        forward("200 OK, 3 Vias", answer(&far_seen), &far_backend),
+        forward("REGISTER", register(), PHONE),
+        forward("BYE", bye(route), PHONE),
+    ];
+    for (name, bytes) in worst::requests() {
+        if name == "INVITE, 70 Vias" {
+            let (seen, backend) = forwarded(&bytes, PHONE);
+            list.push(forward("200 OK, 71 Vias", answer(&seen), &backend));
         }
+        list.push(forward(name, bytes, PHONE));
     }
+    list
 }
 
 /// What comes out of the core, and where it goes.
-fn forwarded(bytes: &[u8], source: &str) -> (Vec<u8>, String) {
+fn forwarded(bytes: &[u8], source: &str) -> (String, String) {
     let mut core = Core::new(Arc::new(table()), 1, 0);
     let mut outbox = Outbox::new();
     let source = source.parse().expect("an address");
@@ -122,15 +119,19 @@ fn forwarded(bytes: &[u8], source: &str) -> (Vec<u8>, String) {
     let mut out = vec![0; 65_536];
     let size = outbox.write_to(bytes, &mut out).expect("fits");
     out.truncate(size);
-    (out, outbox.transmit().expect("sent").destination.to_string())
+    let sent = String::from_utf8(out).expect("ASCII");
+    (sent, outbox.transmit().expect("sent").destination.to_string())
 }
 
 fn answer(seen: &str) -> Vec<u8> {
     let mut text = String::from("SIP/2.0 200 OK\r\n");
     for line in seen.split("\r\n").skip(1).take_while(|line| !line.is_empty()) {
-        if line.starts_with("To:") {
+        if line.starts_with("To:") || line.starts_with("t:") {
             text += &format!("{line};tag=314159\r\n");
-        } else if ["Via", "Record", "From", "Call", "CSeq"].iter().any(|n| line.starts_with(n)) {
+        } else if ["v", "Via", "Record", "f:", "From", "i:", "Call", "CSeq"]
+            .iter()
+            .any(|n| line.starts_with(n))
+        {
             text += &format!("{line}\r\n");
         }
     }
@@ -144,9 +145,9 @@ fn invite() -> Vec<u8> {
                a=rtpmap:9 G722/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
                a=ptime:20\r\na=maxptime:150\r\na=rtcp:49173 IN IP4 192.168.1.20\r\na=mid:audio\r\na=sendrecv\r\n";
     format!(
-        "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.1.20:5062;branch=z9hG4bK776asdhds;rport\r\n\
+        "INVITE sip:bob@example.com SIP/2.0\r\nVia: {VIA}\r\n\
          Max-Forwards: 70\r\nFrom: \"Alice\" <sip:alice@example.com>;tag=1928301774\r\n\
-         To: <sip:bob@example.com>\r\nCall-ID: a84b4c76e66710@192.168.1.20\r\nCSeq: 314159 INVITE\r\n\
+         To: <sip:bob@example.com>\r\nCall-ID: {CALL_ID}\r\nCSeq: 314159 INVITE\r\n\
          Contact: <sip:alice@192.168.1.20:5062>\r\nUser-Agent: Phone/1.0\r\n\
          Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE\r\nSupported: replaces, timer\r\n\
          Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
@@ -171,4 +172,34 @@ fn options() -> Vec<u8> {
       Max-Forwards: 70\r\nFrom: <sip:alice@example.com>;tag=49583\r\nTo: <sip:192.0.2.1>\r\n\
       Call-ID: a84b4c76opt@192.168.1.20\r\nCSeq: 2 OPTIONS\r\nContent-Length: 0\r\n\r\n"
         .to_vec()
+}
+
+fn bye(route: &str) -> Vec<u8> {
+    format!(
+        "BYE sip:bob@10.0.0.1:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.1.20:5062;branch=z9hG4bK776asdhbye;rport\r\n\
+         Max-Forwards: 70\r\nRoute: {route}\r\nFrom: \"Alice\" <sip:alice@example.com>;tag=1928301774\r\n\
+         To: <sip:bob@example.com>;tag=314159\r\nCall-ID: a84b4c76e66710@192.168.1.20\r\n\
+         CSeq: 314160 BYE\r\nUser-Agent: Phone/1.0\r\nContent-Length: 0\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// As short as RFC 3261 allows, nearly.
+fn small_request() -> Vec<u8> {
+    b"INFO sip:example.com SIP/2.0\r\nv: SIP/2.0/UDP 192.168.1.20;branch=z9hG4bK776asd\r\nMax-Forwards: 9\r\n\
+      f: <sip:a@a.example>;tag=4\r\nt: <sip:b@b.example>\r\ni: a84b4c76inf\r\nCSeq: 2 INFO\r\nl: 0\r\n\r\n"
+        .to_vec()
+}
+
+/// An INVITE that came over two proxies.
+fn far_invite() -> Vec<u8> {
+    let plain = String::from_utf8(invite()).expect("ASCII");
+    let (line, rest) = plain.split_once("\r\n").expect("a request line");
+    let hop = |host| {
+        format!("Via: SIP/2.0/UDP {host};branch=z9hG4bKhop;received=203.0.113.7;rport=40001\r\n")
+    };
+    let route = |host| format!("Record-Route: <sip:{host};lr>\r\n");
+    let [one, two] = ["proxy1.example.com", "proxy2.example.com:5070"];
+    let (vias, routes) = (hop(one) + &hop(two), route(one) + &route(two));
+    format!("{line}\r\n{vias}{routes}{rest}").into_bytes()
 }
