@@ -34,7 +34,7 @@ check: deny test ## test, and the dependencies' licences and advisories
 # The pure core is linted a second time with more bans: no sockets, threads, files or random sources.
 lint: setup-build
 	cargo fmt --all --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	CLIPPY_CONF_DIR=src/sip cargo clippy --locked --no-default-features --lib -- -D warnings
 	cargo clippy --locked --no-default-features --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
