@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run build test check lint deny bench instructions loom miri perf perf-quick sim fuzz setup-build setup-test setup-perf clean
+.PHONY: help demo run build test check lint deny bench instructions loom miri perf perf-quick sim mutants fuzz setup-build setup-test setup-perf clean
 
 # rustup's place, for shells that have not read its env file.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -34,7 +34,7 @@ check: deny test ## test, and the dependencies' licences and advisories
 # The pure core is linted a second time with more bans: no sockets, threads, files or random sources.
 lint: setup-build
 	cargo fmt --all --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	CLIPPY_CONF_DIR=src/sip cargo clippy --locked --no-default-features --lib -- -D warnings
 	cargo clippy --locked --no-default-features --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
@@ -67,11 +67,15 @@ perf-quick: setup-perf ## the same in one short round, to see that it works (no 
 	$(PERF_BUILD)
 	$(PERF) --rounds 1 --seconds $(or $(SECONDS_EACH),2)
 
-sim: ## whole clusters on virtual time: not there yet
-	@echo "sim: the seeded cluster simulator comes with a later version; today: make test" >&2; exit 2
+sim: ## whole clusters on virtual time: SEEDS=5000 worlds (release), or SEED=n replays one with its trace
+	SEEDS=$(or $(SEEDS),1000) SEED=$(SEED) FIRST=$(FIRST) cargo test --locked --release --no-default-features --test sim worlds -- --nocapture
 
-fuzz: ## fuzz targets: not there yet
-	@echo "fuzz: the fuzz targets come with a later version; today: the property tests in make test" >&2; exit 2
+mutants: ## each fault of tests/sim/mutations.toml must be caught; ONLY=text for some
+	@scripts/mutants.sh
+
+fuzz: ## fuzzes, each target a minute; TARGET=name for one, MINUTES=n for more
+	@scripts/setup.sh fuzz
+	@TARGET=$(TARGET) MINUTES=$(or $(MINUTES),1) KEEP=$(KEEP) scripts/fuzz.sh
 
 setup-build: ## install what building needs
 	@scripts/setup.sh build

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Installs what is missing to build (`setup.sh build`), also to test (`setup.sh test`) or also to compare with peers
-# (`setup.sh perf`) on Debian and Ubuntu.
+# Installs what is missing to build (`setup.sh build`), also to test (`setup.sh test`), also to compare with peers
+# (`setup.sh perf`) or also to fuzz (`setup.sh fuzz`) on Debian and Ubuntu.
 # Says first what, why and with which command; says nothing when all is there. SIPEDGE_SETUP=no turns it off.
 set -euo pipefail
 
 rust_needed="1.95"
 build_packages=(ca-certificates gcc libc6-dev make pkg-config clang libelf-dev zlib1g-dev)
 test_packages=(iproute2 kamailio sip-tester valgrind)
+fuzz_packages=(g++)
 perf_packages=(git iproute2 kamailio libnginx-mod-stream nginx-light)
 
 reason() {
@@ -17,6 +18,7 @@ reason() {
     pkg-config) echo "finds libelf and zlib" ;;
     clang) echo "compiles the eBPF program" ;;
     libelf-dev | zlib1g-dev) echo "libbpf needs it" ;;
+    g++) echo "compiles libFuzzer" ;;
     git) echo "comparison: which commit was measured" ;;
     iproute2) echo "live tests, comparison: addresses and network namespaces" ;;
     kamailio) echo "live tests, comparison: a server of another make" ;;
@@ -98,9 +100,10 @@ main() {
   case "${1:-}" in
     build) ;;
     test) packages+=("${test_packages[@]}") ;;
+    fuzz) packages+=("${fuzz_packages[@]}") ;;
     perf) packages+=("${perf_packages[@]}") ;;
     *)
-      say "usage: setup.sh build|test|perf"
+      say "usage: setup.sh build|test|perf|fuzz"
       exit 2
       ;;
   esac

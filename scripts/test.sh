@@ -10,11 +10,11 @@ mkdir -p "$(dirname "$log")"
 
 echo "== build: the pure core alone, then everything"
 cargo build --locked --no-default-features
-cargo build --locked
+cargo build --locked --workspace
 
 echo "== test (the output is kept in $log)"
 status=0
-cargo test --locked --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
+cargo test --locked --workspace --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
 
 # Not for a single test binary: what a message costs has not changed by that.
 if [ $# -eq 0 ]; then

@@ -178,6 +178,8 @@ fn every_file_is_reached_by_a_mod_line() {
             (Some("src"), Some("lib.rs" | "main.rs"), None) => true,
             (Some("tests" | "benches"), Some(name), None) => is_rust(name),
             (Some("tests" | "benches"), Some(_), Some("main.rs")) => parts.next().is_none(),
+            // The replay is a test, the fuzzer a program of its own workspace.
+            (Some("tests"), Some("fuzz"), Some("replay.rs" | "libfuzzer.rs")) => true,
             _ => false,
         }
     };

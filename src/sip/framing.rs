@@ -8,6 +8,8 @@
 
 use memchr::memchr;
 
+use super::message::lex::is_blank;
+
 /// Bounds of one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FramingLimits {
@@ -183,7 +185,7 @@ fn content_length(header: &[u8]) -> Result<usize, Broken> {
         }
         at = end;
     }
-    let digits = found.ok_or(Broken::ContentLengthMissing)?.trim_ascii();
+    let digits = trim_blanks(found.ok_or(Broken::ContentLengthMissing)?);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Broken::ContentLengthBad);
     }
@@ -197,13 +199,20 @@ fn line_end(header: &[u8], at: usize) -> usize {
     memchr(b'\n', &header[at..]).map_or(header.len(), |newline| at + newline + 1)
 }
 
+/// The blanks of SIP only: to the parser a form feed is none either.
+fn trim_blanks(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|&b| !is_blank(b)).unwrap_or(text.len());
+    let end = text.iter().rposition(|&b| !is_blank(b)).map_or(start, |last| last + 1);
+    &text[start..end]
+}
+
 /// What stands behind the colon, if this field is Content-Length in its long or compact form.
 fn content_length_value(field: &[u8]) -> Option<&[u8]> {
     if !matches!(field.first(), Some(b'C' | b'c' | b'L' | b'l')) {
         return None;
     }
     let colon = memchr(b':', field)?;
-    let (name, value) = (field[..colon].trim_ascii_end(), &field[colon + 1..]);
+    let (name, value) = (trim_blanks(&field[..colon]), &field[colon + 1..]);
     let is_it = name.eq_ignore_ascii_case(b"Content-Length") || name.eq_ignore_ascii_case(b"l");
     is_it.then_some(value)
 }

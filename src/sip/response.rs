@@ -5,6 +5,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use arrayvec::ArrayVec;
+
 use super::admit::{Refusal, port_is_usable};
 use super::edit::decimal;
 use super::message::uri::host_address;
@@ -125,7 +127,7 @@ fn write_vias(out: &mut Vec<u8>, message: &Message<'_>, top: &Via, source: Socke
         for edit in source_edits(top, source, message.bytes).into_iter().flatten() {
             let before = Span { start: at, end: edit.place.start.max(at) };
             out.extend_from_slice(before.of(message.bytes));
-            out.extend_from_slice(edit.text().as_bytes());
+            edit.write(|text| out.extend_from_slice(text));
             at = edit.place.end;
         }
         let rest = Span { start: at, end: field.value.end.max(at) };
@@ -164,74 +166,79 @@ enum SourceValue {
     Rport(u16),
 }
 
-/// The text of one change: `;received=` and an address of 39 characters.
-#[derive(Debug)]
-pub struct SourceText {
-    bytes: [u8; 56],
-    size: usize,
-}
-
-impl SourceText {
-    /// Its characters.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.size]
-    }
-
-    #[inline]
-    fn put(&mut self, text: &[u8]) {
-        self.bytes[self.size..][..text.len()].copy_from_slice(text);
-        self.size += text.len();
-    }
-
-    /// IPv6 without brackets (RFC 3261 25.1: `via-received`).
-    fn put_ip(&mut self, ip: IpAddr) {
-        match ip {
-            // The hot one by hand: formatting it through `Display` costs a thousand instructions a message.
-            IpAddr::V4(ip) => {
-                for octet in ip.octets() {
-                    for (least, digit) in
-                        [(100, octet / 100), (10, octet / 10 % 10), (0, octet % 10)]
-                    {
-                        if octet >= least {
-                            self.put(&[b'0' + digit]);
-                        }
-                    }
-                    self.put(b".");
-                }
-                self.size -= 1;
-            }
-            IpAddr::V6(ip) => {
-                use std::fmt::Write as _;
-                let mut text = arrayvec::ArrayString::<39>::new();
-                write!(text, "{ip}").expect("an IPv6 address has at most 39 characters");
-                self.put(text.as_bytes());
-            }
-        }
-    }
-}
+/// The longest text of one change: `;received=` and an IPv6 address.
+const SOURCE_TEXT_BYTES_MAX: usize = 10 + 39;
 
 impl SourceEdit {
-    /// The text that goes to `place`.
-    #[must_use]
-    pub fn text(&self) -> SourceText {
-        let mut text = SourceText { bytes: [0; 56], size: 0 };
+    /// Hands out the text that goes to `place`.
+    pub fn write(&self, put: impl FnOnce(&[u8])) {
+        let mut text = ArrayVec::<u8, SOURCE_TEXT_BYTES_MAX>::new();
+        let mut add = |piece: &[u8]| {
+            text.try_extend_from_slice(piece).expect("SOURCE_TEXT_BYTES_MAX holds the longest");
+        };
         if self.place.is_empty() {
-            text.put(b";");
+            add(b";");
         }
         match self.value {
             SourceValue::Received(ip) => {
-                text.put(b"received=");
-                text.put_ip(ip);
+                add(b"received=");
+                add_ip(ip, add);
             }
             SourceValue::Rport(port) => {
-                text.put(b"rport=");
-                text.put(decimal(u32::from(port), &mut [0; 10]));
+                add(b"rport=");
+                add(decimal(u32::from(port), &mut [0; 10]));
             }
         }
-        text
+        put(&text);
     }
 }
+
+/// IPv6 without brackets (RFC 3261 25.1: `via-received`).
+fn add_ip(ip: IpAddr, mut add: impl FnMut(&[u8])) {
+    match ip {
+        // The hot one by hand: formatting it through `Display` costs a thousand instructions a message.
+        IpAddr::V4(ip) => {
+            let mut text = [0; 16];
+            let mut end = 0;
+            for octet in ip.octets() {
+                let (digits, size) = OCTETS[usize::from(octet)];
+                text[end..end + 4].copy_from_slice(&digits);
+                end += usize::from(size);
+            }
+            // Without the dot behind the last.
+            add(&text[..end - 1]);
+        }
+        IpAddr::V6(ip) => {
+            use std::fmt::Write as _;
+            let mut text = arrayvec::ArrayString::<39>::new();
+            write!(text, "{ip}").expect("an IPv6 address has at most 39 characters");
+            add(text.as_bytes());
+        }
+    }
+}
+
+/// Each octet in decimal with a dot behind it, and the size of that.
+static OCTETS: [([u8; 4], u8); 256] = {
+    let mut octets = [([b'.'; 4], 0); 256];
+    let mut octet = 0_u8;
+    loop {
+        let mut digits = [b'.'; 4];
+        let mut size = 0_u8;
+        let mut least = 100;
+        while least > 0 {
+            if octet >= least || least == 1 {
+                digits[size as usize] = b'0' + octet / least % 10;
+                size += 1;
+            }
+            least /= 10;
+        }
+        octets[octet as usize] = (digits, size + 1);
+        if octet == 255 {
+            break octets;
+        }
+        octet += 1;
+    }
+};
 
 /// RFC 3261 18.2.1 and RFC 3581 4: `received` when sent-by is not the source address, or `rport` is there, or somebody
 /// wrote one already; `rport` gets its value. In the order of their places.

@@ -98,9 +98,13 @@ fn seal(world: &mut World, input: &Input) {
     world.targets.insert((input.source.ip(), port).into());
 }
 
+/// The address stands in the message, in whatever spelling IPv6 allows.
 fn names(input: &Input, ip: IpAddr) -> bool {
     let text = ip.to_string();
-    input.bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    let is_of_address = |b: &u8| b.is_ascii_hexdigit() || b":.".contains(b);
+    let mut words = input.bytes.split(|b| !is_of_address(b));
+    let is_it = |word: &[u8]| std::str::from_utf8(word).is_ok_and(|word| word.parse() == Ok(ip));
+    input.bytes.windows(text.len()).any(|window| window == text.as_bytes()) || words.any(is_it)
 }
 
 /// Our URIs in Record-Route and Path, with brackets, and our Via values.

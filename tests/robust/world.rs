@@ -51,7 +51,8 @@ pub(crate) struct World {
     pub(crate) flows: HashSet<SocketAddr>,
     /// Where responses may go: what was sealed into a Via.
     pub(crate) targets: HashSet<SocketAddr>,
-    stock: Vec<Input>,
+    /// What may be sent next; the last is what came out last, as its receiver would send it.
+    pub(crate) stock: Vec<Input>,
     /// Our own URIs (with brackets) and Via values.
     pub(crate) pieces: Vec<Vec<u8>>,
     /// How often each verdict fell: absorb, drop, forward, respond.
@@ -189,9 +190,14 @@ impl World {
     pub(crate) fn choose(&self, random: &mut Random) -> Input {
         let mut input = random.pick(&self.stock).clone();
         if random.below(3) == 0 {
-            (input.source, input.listener) = *random.pick(&self.peers);
+            (input.source, input.listener) = self.peer(random.below(self.peers.len()));
         }
         input
+    }
+
+    /// Who speaks, by number, and the listener that hears it.
+    pub(crate) fn peer(&self, number: usize) -> (SocketAddr, u8) {
+        self.peers[number % self.peers.len()]
     }
 
     /// Handles it twice, checks the promises, and keeps what comes out for later rounds.

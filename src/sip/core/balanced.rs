@@ -32,7 +32,10 @@ impl<'a> Turn<'a> {
             && let Some((key, id, destination)) = self.recent(pass.fields, newest_id)
             && let Ok(backend) = self.recent_backend(pool_index, destination)
         {
-            let hop = Hop { destination, local: None, backend, cause: Cause::Transaction };
+            // One that has left all pools is still reached from where its pool is.
+            let of_pool = pool.send_from.and_then(|id| self.table.listener(id));
+            let local = of_pool.filter(|_| backend.is_none()).map(|listener| listener.address);
+            let hop = Hop { destination, local, backend, cause: Cause::Transaction };
             return self.forward(pass, hop, key, id);
         }
         self.outbox.decision.key = number;

@@ -83,7 +83,9 @@ impl<'a> Turn<'a> {
             .into_iter()
             .flatten()
         {
-            edits.put(edit.text().as_bytes());
+            edit.write(|text| {
+                edits.put(text);
+            });
             edits.replace(edit.place);
         }
     }

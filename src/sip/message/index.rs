@@ -3,7 +3,7 @@
 //! Owns: line ends, folding, field names with their compact forms, the bound on fields. Judges no value.
 //! The index is kept by its owner and filled again for each message, so that nothing is moved or allocated.
 
-use arrayvec::ArrayVec;
+use arrayvec::{ArrayVec, CapacityError};
 
 use super::class::{NO_SPACE, TOKEN};
 use super::field_name::{FieldName, FieldSet, any_name, usual_name};
@@ -100,12 +100,14 @@ impl Index {
     /// # Errors
     /// When the bytes are not SIP, or stop being SIP, or are more than [`MESSAGE_BYTES_MAX`].
     pub fn fill(&mut self, bytes: &[u8]) -> Result<(), ParseError> {
-        if bytes.len() > MESSAGE_BYTES_MAX {
-            return Err(ParseError::NotSip);
-        }
+        self.start_line = StartLine::Status { code: 0 };
+        (self.fields_start, self.fields_end, self.body_start) = (0, 0, 0);
         self.fields.clear();
         self.present = FieldSet::default();
         self.repeated = FieldSet::default();
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            return Err(ParseError::NotSip);
+        }
         // RFC 3261 7.5: CRLFs in front of the start line are ignored.
         let start = bytes.iter().position(|&b| b != b'\r' && b != b'\n').unwrap_or(bytes.len());
         let mut feeds = LineFeeds::new(bytes, start);
@@ -184,7 +186,11 @@ impl Index {
             match usual_name(text).or_else(|| any_name(text)) {
                 Some((Some(name), colon)) => {
                     let value = value(text, colon, line);
-                    self.push(Field { name, line, value })?;
+                    if self.push(Field { name, line, value }).is_err() {
+                        self.fields_end = line.start;
+                        self.body_start = line.start;
+                        return Err(ParseError::TooManyFields);
+                    }
                 }
                 Some((None, _)) => {}
                 None => {
@@ -203,9 +209,9 @@ impl Index {
     }
 
     #[inline]
-    fn push(&mut self, field: Field) -> Result<(), ParseError> {
+    fn push(&mut self, field: Field) -> Result<(), CapacityError<Field>> {
         let place = self.fields.len();
-        self.fields.try_push(field).map_err(|_| ParseError::TooManyFields)?;
+        self.fields.try_push(field)?;
         if self.present.has(field.name) {
             self.repeated.add(field.name);
         } else {

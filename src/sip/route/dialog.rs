@@ -48,6 +48,8 @@ pub struct RouteSet {
     pub along: Option<Along>,
     /// The first Route that is not ours.
     pub next: Option<Uri>,
+    /// Our last value on top, as host and port: the side that the request leaves by (RFC 5658).
+    pub last_own: Option<Uri>,
     /// The Request-URI after a strict router before us is undone (RFC 3261 16.4).
     pub uri: Uri,
     /// How many values there are.
@@ -70,8 +72,15 @@ impl RouteSet {
         source: SocketAddr,
         is_from_backend: bool,
     ) -> Result<Self, RouteError> {
-        let mut set =
-            Self { along: None, next: None, uri, count: 0, popped: 0, is_unstrict: false };
+        let mut set = Self {
+            along: None,
+            next: None,
+            last_own: None,
+            uri,
+            count: 0,
+            popped: 0,
+            is_unstrict: false,
+        };
         let bytes = message.bytes;
         let mut crossing = Crossing { source, is_from_backend, along: None, half: None };
         let mut last = None;
@@ -92,6 +101,7 @@ impl RouteSet {
                 continue;
             }
             set.popped += 1;
+            set.last_own = Some(uri);
             if set.popped > POPPED_MAX {
                 return Err(RouteError::Refused(Refusal::new(400, "Too Many Own Routes")));
             }

@@ -56,7 +56,7 @@ pub fn way(
 ) -> Way {
     let bytes = message.bytes;
     if let Some(along) = routes.along {
-        let hop = along_token(table, along);
+        let hop = along_token(table, bytes, along, routes);
         // A source that claimed to be us was sealed, or a listener took the address of a peer.
         if table.is_own_address(hop.destination.ip(), u32::from(hop.destination.port())) {
             return Way::Refuse(Refusal::new(482, phrase(482)), None);
@@ -78,14 +78,18 @@ pub fn way(
     in_dialog(table, bytes, head, routes, listener).map_or(by_rule, Way::Known)
 }
 
-fn along_token(table: &Table, along: Along) -> Hop {
+fn along_token(table: &Table, bytes: &[u8], along: Along, routes: &RouteSet) -> Hop {
     match along {
-        Along::Backend(destination) => Hop {
-            destination,
-            local: None,
-            backend: table.backend_reached_at(destination),
-            cause: Cause::Token,
-        },
+        Along::Backend(destination) => {
+            let backend = table.backend_reached_at(destination);
+            // A backend that has left its pool is reached from the side that the other half of our pair names.
+            let named = |uri: Uri| table.listener_written(uri.host.of(bytes), uri.port);
+            let local = match backend {
+                Some(_) => None,
+                None => routes.last_own.and_then(named).map(|listener| listener.address),
+            };
+            Hop { destination, local, backend, cause: Cause::Token }
+        }
         Along::Flow { local, remote } => {
             Hop { destination: remote, local: Some(local), backend: None, cause: Cause::Token }
         }

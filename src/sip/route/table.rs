@@ -317,6 +317,15 @@ impl Table {
         self.find_listener(|listener| listener.address == address)
     }
 
+    /// The listener that we write as this host and port.
+    #[must_use]
+    pub fn listener_written(&self, host: &[u8], port: Option<u32>) -> Option<&Listener> {
+        let port = port.unwrap_or(5060);
+        self.listeners.iter().find(|listener| {
+            u32::from(listener.port) == port && host.eq_ignore_ascii_case(listener.host.as_bytes())
+        })
+    }
+
     /// The listener to reach `destination` from: the wished one if its family fits, else the first that fits.
     #[must_use]
     pub fn listener_towards(&self, destination: IpAddr, wish: ListenerId) -> Option<ListenerId> {
@@ -357,13 +366,10 @@ impl Table {
     /// Host and port (as a URI or a Via has them) mean this edge.
     #[must_use]
     pub fn is_own(&self, host: &[u8], port: Option<u32>) -> bool {
-        let port = port.unwrap_or(5060);
-        let named = |listener: &Listener| {
-            u32::from(listener.port) == port && host.eq_ignore_ascii_case(listener.host.as_bytes())
-        };
-        if self.listeners.iter().any(named) {
+        if self.listener_written(host, port).is_some() {
             return true;
         }
+        let port = port.unwrap_or(5060);
         match host_address(host) {
             Some(ip) => self.is_own_address(ip, port),
             None => self.aliases.iter().any(|alias| host.eq_ignore_ascii_case(alias.as_bytes())),

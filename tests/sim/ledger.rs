@@ -1,0 +1,192 @@
+//! What really happened, as only the world knows it: losses, deaths, the ways that requests took, who rang.
+//!
+//! Owns: the books, and the exact limits of what a stateless edge promises (see `Ledger::way`). Times are microseconds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use super::effects::{Fact, SECOND_US};
+use super::invariants::{Failure, Invariant, Judged, must};
+
+/// A second less than the core's own, which counts whole ones: INVITE, and all else.
+const REMEMBERED_US: [u64; 2] = [218 * SECOND_US, 38 * SECOND_US];
+
+/// From when the core may have forgotten until it must have.
+const FADING_US: u64 = 4 * SECOND_US;
+
+/// How one copy of a request went on.
+#[derive(Debug, Clone)]
+pub(crate) struct Way {
+    pub(crate) edge: usize,
+    pub(crate) epoch: u32,
+    /// Pool version and sealing key: what the pick and the branch are functions of.
+    pub(crate) setup: (usize, u8),
+    /// By the clock of that edge.
+    pub(crate) at_local: u64,
+    pub(crate) to: SocketAddr,
+    pub(crate) branch: String,
+    pub(crate) method: String,
+    /// A pool picked; else a token, a Route or the Request-URI named the next hop.
+    pub(crate) is_balanced: bool,
+    pub(crate) is_picked: bool,
+}
+
+/// The books of a world.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+    /// By transaction and by Call-ID: datagrams that did not arrive.
+    losses: BTreeMap<String, u32>,
+    /// When something was down.
+    pub(crate) outages: Vec<(u64, u64)>,
+    /// Transactions and Call-IDs for which nothing was promised, and that went two ways.
+    exempt: BTreeSet<String>,
+    /// By the branch that came in.
+    ways: BTreeMap<String, Vec<Way>>,
+    rings: BTreeMap<String, BTreeSet<(usize, String)>>,
+}
+
+impl Ledger {
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    pub(crate) fn lose(&mut self, transaction: &str, call_id: &str) {
+        *self.losses.entry(transaction.to_owned()).or_default() += 1;
+        *self.losses.entry(call_id.to_owned()).or_default() += 1;
+    }
+
+    pub(crate) fn exempt(&mut self, transaction: &str, call_id: &str) {
+        self.exempt.insert(transaction.to_owned());
+        self.exempt.insert(call_id.to_owned());
+    }
+
+    fn lost(&self, name: &str) -> u32 {
+        self.losses.get(name).copied().unwrap_or(0)
+    }
+
+    fn had_outage(&self, from: u64, to: u64) -> bool {
+        self.outages.iter().any(|&(start, end)| start <= to && end >= from)
+    }
+
+    /// Judges what a party says.
+    pub(crate) fn judge(&mut self, now: u64, node: usize, fact: Fact) -> Judged {
+        match fact {
+            Fact::Count(what) => self.count(what),
+            Fact::TimedOut { transaction, call_id, method, sent, started } => {
+                self.count("time-out with a reason");
+                let all_lost = self.lost(&transaction) * 2 >= sent;
+                let final_lost = method == "INVITE" && sent < 7 && self.lost(&call_id) > 0;
+                let is_exempt =
+                    self.exempt.contains(&transaction) || self.exempt.contains(&call_id);
+                let holds = all_lost || final_lost || is_exempt || self.had_outage(started, now);
+                let lost = self.lost(&transaction);
+                must(holds, Invariant::RequestEnds, || {
+                    format!(
+                        "{method} {transaction} of node {node} timed out: {sent} sent, {lost} lost"
+                    )
+                })?;
+            }
+            Fact::Unacknowledged { call_id, since } => {
+                let holds = self.lost(&call_id) > 0
+                    || self.exempt.contains(&call_id)
+                    || self.had_outage(since, now);
+                must(holds, Invariant::RequestEnds, || format!("no ACK came for call {call_id}"))?;
+            }
+            Fact::Rings { transaction, branch } => {
+                self.count("ringing");
+                let rings = self.rings.entry(transaction.clone()).or_default();
+                rings.insert((node, branch));
+                let rings = rings.clone();
+                let is_exempt = self.exempt.contains(&transaction)
+                    || self.had_outage(now.saturating_sub(64 * SECOND_US), now);
+                must(rings.len() == 1 || is_exempt, Invariant::OneCall, || {
+                    format!("INVITE {transaction} rings at {rings:?}")
+                })?;
+            }
+            Fact::ForeignResponse { start, branch } => {
+                return must(false, Invariant::ResponseToCaller, || {
+                    format!("node {node} got `{start}` for {branch}, which it never sent")
+                });
+            }
+            Fact::WrongAnswer { wanted, found } => {
+                return must(false, Invariant::OwnAnswer, || {
+                    format!("{found} where {wanted} was due")
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The promise for copies of one request (its retransmissions and duplicates; for an INVITE also its CANCEL and the
+    /// ACK of a failure). Two copies take the same way, with the same branch, when one of these holds:
+    /// 1. A token or a Route names the next hop. The way is always the same, the branch while the sealing key is.
+    /// 2. The same edge picked for an earlier copy, has not lost its memory since (restart, eviction, time), and the
+    ///    earlier copy was no ACK or CANCEL: those are not remembered.
+    /// 3. An edge with the same pool and the same sealing key picked for an earlier copy, and the pool picks by key.
+    ///
+    /// So a new sealing key gives a new branch to the copies of a request along a token: the far end takes the second one
+    /// for a merged request (RFC 3261 8.2.2.2), and a CANCEL or the ACK of a failure does not match.
+    ///
+    /// Nothing is promised when none holds: the route flapped (or the edge died) between two copies *and* a pool edit
+    /// or a new sealing key had reached only one of the two edges, or the pool picks by turns. Such ways are counted.
+    pub(crate) fn way(
+        &mut self,
+        came: &str,
+        mut way: Way,
+        keeps: bool,
+        by_key: bool,
+    ) -> Result<bool, Failure> {
+        let earlier = self.ways.entry(came.to_owned()).or_default();
+        let window = REMEMBERED_US[usize::from(way.method != "INVITE")];
+        let is_same_node = |w: &&Way| {
+            let remembers = w.is_picked && !matches!(w.method.as_str(), "ACK" | "CANCEL");
+            remembers && (w.edge, w.epoch) == (way.edge, way.epoch)
+        };
+        let remembered = earlier.iter().rev().find(is_same_node).map(|w| {
+            let window = window.min(REMEMBERED_US[usize::from(w.method != "INVITE")]);
+            (w, window, way.at_local.saturating_sub(w.at_local))
+        });
+        let memory = remembered.filter(|(_, window, age)| keeps && age < window).map(|(w, ..)| w);
+        // Whether it still remembers, only the core knows.
+        let is_fading = remembered.is_some_and(|(_, window, age)| age < window + FADING_US);
+        let by_pick = || earlier.iter().find(|w| by_key && w.is_picked && w.setup == way.setup);
+        let promised = if way.is_balanced { memory.or_else(by_pick) } else { earlier.first() };
+        let mut split = false;
+        if let Some(first) = promised {
+            let may_rebranch = !way.is_balanced && first.setup.1 != way.setup.1;
+            split = may_rebranch && first.branch != way.branch;
+            if split {
+                *self.counts.entry("unpromised: another branch along a token").or_default() += 1;
+            }
+            let same_branch = may_rebranch || first.branch == way.branch;
+            must(first.to == way.to && same_branch, Invariant::SameWay, || {
+                format!("{came}: {} to {} as {}, before: {first:?}", way.method, way.to, way.branch)
+            })?;
+        } else if let Some(other) =
+            earlier.iter().find(|w| (w.to, &w.branch) != (way.to, &way.branch))
+        {
+            split = true;
+            let moved = other.to != way.to;
+            let what =
+                if moved { "unpromised: another backend" } else { "unpromised: another branch" };
+            *self.counts.entry(what).or_default() += 1;
+        } else if !earlier.is_empty() {
+            *self.counts.entry("unpromised, and the same way").or_default() += 1;
+        }
+        way.is_picked = way.is_balanced && !is_fading;
+        if way.is_balanced && memory.is_some() {
+            let is_edited = memory.is_some_and(|w| w.setup != way.setup);
+            let what = if is_edited {
+                "kept by memory across an edit"
+            } else {
+                "repeated at the same edge"
+            };
+            *self.counts.entry(what).or_default() += 1;
+        } else if way.is_balanced && promised.is_some() {
+            *self.counts.entry("kept by another edge").or_default() += 1;
+        }
+        earlier.push(way);
+        Ok(split)
+    }
+}

@@ -1,0 +1,199 @@
+//! What kind of world a seed makes: how many of everything, which balance, which listeners, which weather.
+//!
+//! Owns: the choice, the addresses, and the compiling of routing tables. Sizes are bytes, times microseconds.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sipedge::sip::ListenerId;
+use sipedge::sip::balance::{BackendSet, Balance, Member, Spec};
+use sipedge::sip::message::Method;
+use sipedge::sip::route::table::{
+    Action, Backend, Key, KeySource, Limits, Listener, Parts, Pool, Rule, Table,
+};
+
+use super::effects::SECOND_US;
+use super::network::Weather;
+use super::random::Random;
+
+/// What clients know: all edges have it.
+pub(crate) const PUBLIC: &str = "192.0.2.1:5060";
+/// What backends know: all edges have it.
+pub(crate) const PRIVATE: &str = "10.0.0.9:5060";
+
+pub(crate) fn address(text: &str) -> SocketAddr {
+    text.parse().expect("a literal address")
+}
+
+/// The world that a seed makes.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) edges: usize,
+    pub(crate) shards: u8,
+    pub(crate) backends: usize,
+    pub(crate) phones: usize,
+    pub(crate) nats: usize,
+    /// An address of its own towards the pool (RFC 5658: two Record-Routes), or one for both sides.
+    pub(crate) has_private: bool,
+    pub(crate) balance: &'static str,
+    pub(crate) key: KeySource,
+    /// INVITEs go to the first backends, all else to the last one.
+    pub(crate) is_split: bool,
+    pub(crate) weather: Weather,
+    pub(crate) nat_timeout_us: u64,
+    pub(crate) actions: u64,
+}
+
+impl Plan {
+    pub(crate) fn new(random: &mut Random) -> Self {
+        let (balance, key) = match random.below(10) {
+            0 => ("round-robin", KeySource::CallId),
+            1 => ("kamailio:0", KeySource::CallId),
+            2 | 3 => ("rendezvous", KeySource::Aor),
+            4 => ("rendezvous", KeySource::From),
+            _ => ("rendezvous", KeySource::CallId),
+        };
+        let is_fair = random.permille(300);
+        let weather = Weather {
+            loss_permille: if is_fair { 0 } else { random.below(90) },
+            duplicate_permille: if is_fair { 0 } else { random.below(60) },
+            late_permille: random.below(40),
+            delay_us: random.between(2_000, 40_000),
+            datagram_bytes_max: if random.permille(80) { 1_000 } else { 65_507 },
+        };
+        let phones = usize::try_from(random.between(3, 7)).expect("small");
+        Self {
+            edges: 1 + random.index(3),
+            shards: 1 + u8::try_from(random.below(2)).expect("small"),
+            backends: 2 + random.index(4),
+            phones,
+            nats: 1 + random.index(phones),
+            has_private: random.permille(700),
+            balance,
+            key,
+            is_split: random.permille(250),
+            weather,
+            nat_timeout_us: if random.permille(300) { 8 * SECOND_US } else { 60 * SECOND_US },
+            actions: 45,
+        }
+    }
+
+    pub(crate) fn private(&self) -> SocketAddr {
+        address(if self.has_private { PRIVATE } else { PUBLIC })
+    }
+
+    /// `host:port` that mean the edge.
+    pub(crate) fn own(&self) -> Vec<String> {
+        vec![PUBLIC.to_owned(), self.private().to_string()]
+    }
+
+    pub(crate) fn backend(index: usize) -> SocketAddr {
+        address(&format!("10.0.0.{}:5060", index + 10))
+    }
+}
+
+/// What an edge is configured with: the version of the pool and the key ids, the sealing one first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Setup {
+    pub(crate) pool: usize,
+    pub(crate) keys: Vec<u8>,
+}
+
+/// The pools that were configured so far (backend index, weight), and the tables that were compiled of them.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    pub(crate) pools: Vec<Vec<(usize, u32)>>,
+    compiled: BTreeMap<Setup, Arc<Table>>,
+    /// By version: compiling a balance is what takes time.
+    balanced: BTreeMap<usize, Pool>,
+}
+
+impl Tables {
+    pub(crate) fn new(first: Vec<(usize, u32)>) -> Self {
+        Self { pools: vec![first], compiled: BTreeMap::new(), balanced: BTreeMap::new() }
+    }
+
+    pub(crate) fn compile(&mut self, plan: &Plan, setup: &Setup) -> Arc<Table> {
+        if let Some(table) = self.compiled.get(setup) {
+            return Arc::clone(table);
+        }
+        let members = &self.pools[setup.pool];
+        let first = self.balanced.entry(setup.pool).or_insert_with(|| pool(plan, members));
+        let table = Arc::new(Table::new(parts(plan, setup, first.clone())));
+        self.compiled.insert(setup.clone(), Arc::clone(&table));
+        table
+    }
+}
+
+fn parts(plan: &Plan, setup: &Setup, first: Pool) -> Parts {
+    let mut listeners = vec![listener("public", PUBLIC)];
+    if plan.has_private {
+        listeners.push(listener("private", PRIVATE));
+    }
+    let mut pools = vec![first];
+    let mut rules = vec![rule(vec![], Action::Pool(0))];
+    if plan.is_split {
+        pools.push(pool(plan, &[(plan.backends - 1, 1)]));
+        let methods = vec![Method::Invite];
+        rules = vec![rule(methods, Action::Pool(0)), rule(vec![], Action::Pool(1))];
+    }
+    let key = |id: &u8| Key { id: *id, secret: [*id ^ 0x5a; 32] };
+    Parts {
+        shards: plan.shards,
+        listeners,
+        pools,
+        rules,
+        keys: setup.keys.iter().map(key).collect(),
+        limits: Limits { transactions_max: 1024, ..Limits::default() },
+        aliases: vec!["example.com".to_owned()],
+    }
+}
+
+fn listener(name: &str, bound: &str) -> Listener {
+    let address = address(bound);
+    Listener {
+        name: name.to_owned(),
+        address,
+        host: address.ip().to_string(),
+        port: address.port(),
+    }
+}
+
+fn pool(plan: &Plan, members: &[(usize, u32)]) -> Pool {
+    let named: Vec<(String, u32, SocketAddr)> = members
+        .iter()
+        .map(|&(index, weight)| {
+            let address = Plan::backend(index);
+            (format!("sip:{address}"), weight, address)
+        })
+        .collect();
+    let weighed: Vec<Member<'_>> = named
+        .iter()
+        .map(|(uri, weight, _)| Member { identity: uri.as_bytes(), weight: *weight, rweight: 0 })
+        .collect();
+    let spec = Spec::parse(plan.balance).expect("a known balance");
+    let backends =
+        named.iter().map(|(uri, _, address)| Backend { uri: uri.clone(), address: *address });
+    Pool {
+        name: "pool".to_owned(),
+        key: plan.key.clone(),
+        balance: Balance::compile(&spec, &weighed, 1).expect("few members, each once"),
+        usable: BackendSet::full(members.len()),
+        backends: backends.collect(),
+        send_from: plan.has_private.then_some(ListenerId(1)),
+        match_source_ip: false,
+    }
+}
+
+fn rule(methods: Vec<Method>, action: Action) -> Rule {
+    Rule {
+        methods,
+        other_methods: vec![],
+        listeners: vec![],
+        domains: vec![],
+        action,
+        record_route: true,
+        path: true,
+    }
+}
