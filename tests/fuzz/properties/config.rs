@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sipedge::control::compile;
-use sipedge::control::config::list::List;
+use sipedge::control::config::list::{Entry, List};
 use sipedge::control::config::problem::{Problems, Severity};
 use sipedge::control::config::{self, Config};
 use sipedge::sip::core::Core;
@@ -96,9 +96,7 @@ fn list(text: &str) {
     }
     assert!(list.problems.iter().map(|problem| problem.line).is_sorted());
     let entries = list.entries();
-    let order = |e: &sipedge::control::config::list::Entry| {
-        (e.set, std::cmp::Reverse(e.priority), std::cmp::Reverse(e.line))
-    };
+    let order = |e: &Entry| (e.set, std::cmp::Reverse(e.priority), std::cmp::Reverse(e.line));
     assert!(entries.iter().map(order).is_sorted(), "memory order");
     for entry in entries {
         assert!(entry.line <= text.lines().count() && !entry.uri.is_empty());

@@ -80,7 +80,7 @@ fn source_is_noted(value: &[u8], via: &Via, source: SocketAddr) {
         let (start, end) = (usize::from(edit.place.start), usize::from(edit.place.end));
         assert!(at <= start && start <= end, "edits overlap: {}", value.escape_ascii());
         built.extend_from_slice(&value[at..start]);
-        built.extend_from_slice(edit.text().as_bytes());
+        edit.write(|text| built.extend_from_slice(text));
         at = end;
     }
     built.extend_from_slice(&value[at..]);
