@@ -152,8 +152,10 @@ mod tests {
     fn runs_end_where_single_bytes_say() {
         for class in [&TOKEN, &HOST, &VALUE, &URI, &BARE_URI, &BARE] {
             let member = (0..=255).find(|&b| class.has(b)).expect("no class is empty");
-            for byte in 0..=255 {
-                for place in 0..40 {
+            // Under miri, some thousand times slower, a few bytes at a few places.
+            let (bytes, places) = if cfg!(miri) { (31, 13) } else { (1, 1) };
+            for byte in (0..=255_u8).step_by(bytes) {
+                for place in (0..40).step_by(places) {
                     let mut bytes = vec![member; 60];
                     bytes[place] = byte;
                     for (start, end) in [(0, 60), (0, 39), (3, 60), (7, 23), (59, 60), (60, 60)] {

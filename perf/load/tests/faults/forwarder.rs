@@ -65,6 +65,7 @@ impl Forwarder {
             seen: 0,
             faults: Arc::clone(&faults),
             last_caller: None,
+            other_caller: None,
         };
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
@@ -95,6 +96,8 @@ struct Work {
     seen: u64,
     faults: Arc<AtomicU64>,
     last_caller: Option<SocketAddr>,
+    /// The last one that is another than that.
+    other_caller: Option<SocketAddr>,
 }
 
 impl Work {
@@ -191,7 +194,9 @@ impl Work {
         let next = next.and_then(|via| via.split(';').next()).expect("the caller's Via");
         let mut to: SocketAddr = next.parse().expect("an address");
         let mut out = format!("{line}\r\n{rest}");
-        let other = self.last_caller.replace(to);
+        if self.last_caller != Some(to) {
+            self.other_caller = self.last_caller.replace(to);
+        }
         let hit = self.is_hit(&[
             Fault::DropResponse,
             Fault::DuplicateResponse,
@@ -204,10 +209,10 @@ impl Work {
             Some(Fault::CorruptResponse) => {
                 out = out.replace("Contact: <sip:b@", "Contact: <sip:c@")
             }
-            Some(Fault::MisrouteResponse) => match other {
-                Some(other) if other != to => to = other,
-                // The caller before was the same one: this response keeps its way.
-                _ => {
+            Some(Fault::MisrouteResponse) => match self.other_caller {
+                Some(other) => to = other,
+                // There was one caller only so far: this response keeps its way.
+                None => {
                     self.faults.fetch_sub(1, Ordering::Relaxed);
                 }
             },
