@@ -29,7 +29,7 @@ fn write_all(out: &mut String, config: &Config) -> fmt::Result {
         Some(count) => format!("{count} shards"),
     };
     let io = match node.io {
-        Io::Auto => "io_uring where allowed, else recvmmsg",
+        Io::Auto => "recvmmsg",
         Io::IoUring => "io_uring",
         Io::Recvmmsg => "recvmmsg",
     };

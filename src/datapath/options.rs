@@ -5,7 +5,7 @@
 /// How datagrams are moved between kernel and shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Io {
-    /// io_uring where the kernel allows it, else recvmmsg.
+    /// What costs least for the listeners that there are: recvmmsg for UDP.
     #[default]
     Auto,
     /// io_uring or an error.

@@ -24,8 +24,6 @@ pub struct StartReport {
     pub cores: Vec<Option<usize>>,
     /// Whether io_uring moves the datagrams (else recvmmsg does).
     pub io_uring: bool,
-    /// Why recvmmsg, if io_uring was tried.
-    pub io_reason: Option<String>,
     /// Whether the eBPF program chooses the shards (else the kernel's hash does).
     pub ebpf: bool,
     /// Why not, if it does not.
@@ -67,15 +65,10 @@ impl StartReport {
     }
 
     fn io(&self) -> String {
-        match (self.io_uring, &self.io_reason) {
-            (true, _) => "datagrams by io_uring (multishot receive, provided buffers)".into(),
-            (false, None) => "datagrams by recvmmsg and sendmmsg, as configured".into(),
-            (false, Some(reason)) => {
-                format!(
-                    "datagrams by recvmmsg and sendmmsg, because io_uring does not work: {reason}"
-                )
-            }
+        if self.io_uring {
+            return "datagrams by io_uring (multishot receive, provided buffers)".into();
         }
+        "datagrams by recvmmsg and sendmmsg".into()
     }
 
     fn steering(&self) -> String {
@@ -137,7 +130,7 @@ impl fmt::Display for StartError {
                 bind_advice(error).map_or(Ok(()), |advice| write!(f, " ({advice})"))
             }
             Self::IoUring(reason) => {
-                write!(f, "io = \"io_uring\", but {reason}; io = \"auto\" falls back to recvmmsg")
+                write!(f, "io = \"io_uring\", but {reason}; io = \"auto\" takes recvmmsg")
             }
             Self::Ebpf(reason) => write!(
                 f,
@@ -189,14 +182,13 @@ mod tests {
             shards: 2,
             cores: vec![Some(0), None],
             io_uring: false,
-            io_reason: Some("forbidden".into()),
             ebpf: false,
             ebpf_reason: Some("needs CAP_BPF".into()),
             listeners: vec![("[::1]:5060".parse().expect("an address"), buffers)],
             buffer_bytes_asked: 200,
         };
         let text = report.lines().join("\n");
-        for part in ["1 of them", "forbidden", "CAP_BPF", "[::1]:5060", "rmem_max"] {
+        for part in ["1 of them", "recvmmsg", "CAP_BPF", "[::1]:5060", "rmem_max"] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
         }
     }

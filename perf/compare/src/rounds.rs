@@ -91,6 +91,8 @@ pub(crate) fn run(
         results.seconds = progress.seconds();
         if steps.get(index + 1).is_none_or(|next| next.round != step.round) {
             let text = serde_json::to_string_pretty(&results).map_err(|e| e.to_string())?;
+            // Where this tree lies on this machine is nobody's business.
+            let text = text.replace(&*setting.root.to_string_lossy(), ".");
             write(&folder.join("results.json"), &text)?;
         }
     }
