@@ -79,7 +79,7 @@ fn bar(svg: &mut Svg, axis: Axis, y: f64, spread: Spread, class: &str) {
 }
 
 fn bar_text(row: &Row, spread: &Spread) -> String {
-    let limited = if row.marks.generator_limited > 0 { " (generator limited)" } else { "" };
+    let limited = if row.marks.generator_limited > 0 { " G" } else { "" };
     format!("{}{limited}", thousands(spread.median))
 }
 
@@ -113,7 +113,7 @@ pub(super) fn latency(results: &Results, groups: &[Group<'_>]) -> Option<String>
     let x = Axis::logarithmic(1.0, 10_000.0, (70.0, 700.0));
     let nines = |percentile: f64| 100.0 / (100.0 - percentile).max(0.01);
     horizontal(&mut svg, y, 70.0, 700.0, duration);
-    for percentile in [25.0, 50.0, 75.0, 90.0, 99.0, 99.9, 99.99] {
+    for percentile in [50.0, 75.0, 90.0, 99.0, 99.9, 99.99] {
         let at = x.at(nines(percentile));
         svg.line((at, top), (at, bottom), "grid");
         svg.text((at, bottom + 18.0), "", "middle", &format!("{percentile} %"));
@@ -221,7 +221,7 @@ mod tests {
         let results = made_up();
         let svg = cpu(&results, &groups(&results)).expect("there is a saturated series");
         assert_eq!(svg.matches("class=\"whisker\"").count(), 3 * 3);
-        assert!(svg.contains(">3,750 (generator limited)<") && svg.contains("class=\"b2\""));
+        assert!(svg.contains(">3,750 G<") && svg.contains("class=\"b2\""));
     }
 
     #[test]
