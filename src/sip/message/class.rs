@@ -3,7 +3,7 @@
 //! Owns: which byte belongs to which class. Knows no field. Offsets are bytes from the start of the message.
 //!
 //! Runs are read 16 bytes at a time with two look-ups of half a byte each, where the processor can shuffle bytes (see
-//! `.cargo/config.toml`): a typical INVITE has 45 runs, and byte by byte they took 1,900 instructions more.
+//! `.cargo/config.toml`): 340 instructions of a typical INVITE, and no branch that depends on how long a run is.
 
 use wide::u8x16;
 

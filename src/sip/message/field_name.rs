@@ -151,7 +151,7 @@ const fn text(text: &[u8]) -> u64 {
 }
 
 /// [`any_name`] for the spellings that nearly every phone uses, and the length of the name. One or two comparisons
-/// of a word beat reading byte by byte: 900 instructions of a typical INVITE (`make instructions`).
+/// of a word beat reading byte by byte: with `lines`, 1,600 instructions of a typical INVITE.
 #[inline]
 pub(super) fn usual_name(line: &[u8]) -> Option<(Option<FieldName>, usize)> {
     let head = u64::from_le_bytes(*line.first_chunk()?);

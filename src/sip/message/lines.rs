@@ -2,8 +2,8 @@
 //!
 //! Owns: the search for line feeds. Knows no field and no folding. Offsets are bytes from the start of the message.
 //!
-//! A search that starts anew for each line pays its start for each line: 940 instructions of a typical INVITE with
-//! `memchr`, 310 like this (`make instructions`).
+//! A search that starts anew for each line pays its start for each line: with the names compared as words
+//! (`field_name`), this saves 1,600 instructions of a typical INVITE (`make instructions`).
 
 use wide::u8x16;
 

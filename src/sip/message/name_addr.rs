@@ -30,8 +30,8 @@ impl NameAddr {
     }
 
     /// `["name"] <uri>[;tag=value]` and nothing else, as nearly all phones write From and To: in three runs instead of
-    /// nine steps, 560 instructions of a typical INVITE (`make instructions`). What it accepts, it reads as
-    /// [`NameAddr::any`] does: a test and the fuzz targets compare the two.
+    /// nine steps, 370 instructions of a typical INVITE (`make instructions`). What it accepts, it reads as
+    /// [`NameAddr::any`] does: a test compares the two.
     #[inline]
     fn usual(cursor: &Cursor<'_>) -> Option<Self> {
         let (bytes, start, end) = cursor.rest();
@@ -128,6 +128,7 @@ fn bracketed_uri(bytes: &[u8], cursor: &mut Cursor<'_>) -> Result<Span, Malforme
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::changed;
     use super::*;
 
     #[test]
@@ -155,16 +156,13 @@ mod tests {
         ];
         let mut usual = 0;
         for value in values {
-            for size in 0..=value.len() {
-                let Some(value) = value.get(..size) else { continue };
-                let span = Span::new(0, size);
-                let mut any = Cursor::new(value.as_bytes(), span);
-                let Some(found) = NameAddr::usual(&Cursor::new(value.as_bytes(), span)) else {
-                    continue;
-                };
+            for value in changed(value) {
+                let span = Span::new(0, value.len());
+                let Some(found) = NameAddr::usual(&Cursor::new(&value, span)) else { continue };
                 usual += 1;
-                assert_eq!(NameAddr::any(value.as_bytes(), &mut any), Ok(found), "{value}");
-                assert!(any.is_at_end(), "{value}");
+                let mut any = Cursor::new(&value, span);
+                assert_eq!(NameAddr::any(&value, &mut any), Ok(found), "{}", value.escape_ascii());
+                assert!(any.is_at_end(), "{}", value.escape_ascii());
             }
         }
         assert!(usual > 20, "the usual spelling was met {usual} times");

@@ -219,3 +219,19 @@ fn addresses_as_the_standard_library_reads_them() {
     }
     assert_eq!(uri::host_address(b"[::1]"), "::1".parse().ok());
 }
+
+/// A value cut at every place, and with every other byte at every place.
+pub(super) fn changed(value: &str) -> impl Iterator<Item = Vec<u8>> {
+    let bytes = value.as_bytes();
+    let cuts = (0..=bytes.len()).map(|size| bytes[..size].to_vec());
+    // Under miri, some thousand times slower, a few bytes.
+    let others = (0..=255_u8).step_by(if cfg!(miri) { 51 } else { 1 });
+    let with = |place: usize, byte: u8| {
+        let mut changed = bytes.to_vec();
+        changed[place] = byte;
+        changed
+    };
+    let changes =
+        (0..bytes.len()).flat_map(move |place| others.clone().map(move |b| with(place, b)));
+    cuts.chain(changes)
+}

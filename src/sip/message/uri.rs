@@ -56,8 +56,8 @@ impl Uri {
         }
     }
 
-    /// `sip:[user@]host[:port][;parameters]` with nothing unusual in user and host: 250 instructions of a typical INVITE
-    /// (`make instructions`). What it accepts, it reads as [`Uri::any`] does: a test and the fuzz targets compare the two.
+    /// `sip:[user@]host[:port][;parameters]` with nothing unusual in user and host: 240 instructions of a typical INVITE
+    /// (`make instructions`). What it accepts, it reads as [`Uri::any`] does: a test compares the two.
     #[inline]
     fn usual(bytes: &[u8], span: Span) -> Option<Self> {
         let (start, end) = (usize::from(span.start) + b"sip:".len(), usize::from(span.end));
@@ -248,6 +248,7 @@ pub fn is_all_token(name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::changed;
     use super::*;
 
     #[test]
@@ -278,12 +279,11 @@ mod tests {
         ];
         let mut usual = 0;
         for value in values {
-            for size in 0..=value.len() {
-                let value = &value.as_bytes()[..size];
-                let span = Span::new(0, size);
-                if let Some(found) = Uri::usual(value, span) {
+            for value in changed(value) {
+                let span = Span::new(0, value.len());
+                if let Some(found) = Uri::usual(&value, span) {
                     usual += 1;
-                    assert_eq!(Uri::any(value, span), Ok(found), "{:?}", str::from_utf8(value));
+                    assert_eq!(Uri::any(&value, span), Ok(found), "{}", value.escape_ascii());
                 }
             }
         }

@@ -53,8 +53,8 @@ impl Via {
     }
 
     /// `SIP/2.0/UDP host:port;branch=value;rport` and the like, with the parameters that we know and nothing behind, as
-    /// nearly everybody writes it: 600 instructions of a typical INVITE (`make instructions`). What it accepts, it
-    /// reads as [`Via::any`] does: a test and the fuzz targets compare the two.
+    /// nearly everybody writes it: 520 instructions of a typical INVITE (`make instructions`). What it accepts, it
+    /// reads as [`Via::any`] does: a test compares the two.
     #[inline]
     fn usual(cursor: &Cursor<'_>) -> Option<Self> {
         let (bytes, start, end) = cursor.rest();
@@ -198,6 +198,7 @@ fn separator(cursor: &mut Cursor<'_>, byte: u8) -> Result<(), Malformed> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::changed;
     use super::*;
 
     #[test]
@@ -223,16 +224,13 @@ mod tests {
         ];
         let mut usual = 0;
         for value in values {
-            for size in 0..=value.len() {
-                let value = &value[..size];
-                let span = Span::new(0, size);
-                let Some(found) = Via::usual(&Cursor::new(value.as_bytes(), span)) else {
-                    continue;
-                };
+            for value in changed(value) {
+                let span = Span::new(0, value.len());
+                let Some(found) = Via::usual(&Cursor::new(&value, span)) else { continue };
                 usual += 1;
-                let mut any = Cursor::new(value.as_bytes(), span);
-                assert_eq!(Via::any(value.as_bytes(), &mut any), Ok(found), "{value}");
-                assert!(any.is_at_end(), "{value}");
+                let mut any = Cursor::new(&value, span);
+                assert_eq!(Via::any(&value, &mut any), Ok(found), "{}", value.escape_ascii());
+                assert!(any.is_at_end(), "{}", value.escape_ascii());
             }
         }
         assert!(usual > 100, "the usual spelling was met {usual} times");

@@ -216,7 +216,7 @@ impl Rank {
     }
 }
 
-/// Says of most sources that they are no backend without a search: 130 instructions of a typical INVITE
+/// Says of most sources that they are no backend without a search: 120 instructions of a typical INVITE
 /// (`make instructions`).
 #[derive(Debug, Default)]
 struct SourceFilter {
