@@ -10,8 +10,8 @@
 //! How even: [`SLOTS`] slots among N equal members leave each share off by sqrt((N-1) / SLOTS) of itself (one standard
 //! deviation): 0.4 % at N = 2, 1.7 % at 20, 3.9 % at 100, 12 % at 1,000. The keys bring their own noise on top.
 //! The number of slots is the same for every pool: else an edit that changes it would move every key.
-//! 60,000 keys: the hottest is at most 1.1 times the mean up to about 50 members; beyond, chance shows (1.7 at 1,000, measured with twice the slots,
-//! where 60 keys for each member would make 1.4 of it alone).
+//! 60,000 keys: the hottest is at most 1.1 times the mean up to about 50 members; beyond, chance shows (1.7 at 1,000,
+//! measured with twice the slots, where 60 keys for each member would make 1.4 of it alone).
 //! Memory: 64 KiB of slots, 128 KiB beyond 255 members, 16 bytes for each member. Compiling, CPU time at 10 / 100 / 1,000
 //! members, measured with twice the slots: 3 / 26 / 275 ms with equal weights, 13 / 58 / 367 ms with others. A pick: some
 //! 7 ns; one that has to scan 1,000 members: 4 us (release build, 2 busy cores of a virtual machine; `benches/balance.rs`).
