@@ -202,7 +202,7 @@ impl Pass<'_> {
             branch: went.branch(),
             method: text.method().to_owned(),
             is_balanced,
-            is_picked: false,
+            is_picked: self.outcome.cause != Cause::Transaction,
         };
         if self.is_from_outsider() && !has_token {
             // It is no backend to this edge: its requests are anybody's.

@@ -26,8 +26,9 @@ pub(crate) struct Way {
     pub(crate) to: SocketAddr,
     pub(crate) branch: String,
     pub(crate) method: String,
-    /// A pool picked; else a token, a Route or the Request-URI named the next hop.
+    /// A pool was to pick; else a token, a Route or the Request-URI named the next hop.
     pub(crate) is_balanced: bool,
+    /// The pool did pick; else the core remembered an earlier pick.
     pub(crate) is_picked: bool,
 }
 
@@ -125,6 +126,9 @@ impl Ledger {
     ///    earlier copy was no ACK or CANCEL: those are not remembered.
     /// 3. An edge with the same pool and the same sealing key picked for an earlier copy, and the pool picks by key.
     ///
+    /// What the core says to have from its memory is no pick: it follows from an older one, and is compared with that one
+    /// (2.) and with no other edge's (3.).
+    ///
     /// So a new sealing key gives a new branch to the copies of a request along a token: the far end takes the second one
     /// for a merged request (RFC 3261 8.2.2.2), and a CANCEL or the ACK of a failure does not match.
     ///
@@ -150,7 +154,9 @@ impl Ledger {
         let memory = remembered.filter(|(_, window, age)| keeps && age < window).map(|(w, ..)| w);
         // Whether it still remembers, only the core knows.
         let is_fading = remembered.is_some_and(|(_, window, age)| age < window + FADING_US);
-        let by_pick = || earlier.iter().find(|w| by_key && w.is_picked && w.setup == way.setup);
+        let is_pick = way.is_picked;
+        let by_pick =
+            || earlier.iter().find(|w| by_key && is_pick && w.is_picked && w.setup == way.setup);
         let promised = if way.is_balanced { memory.or_else(by_pick) } else { earlier.first() };
         let mut split = false;
         if let Some(first) = promised {
@@ -174,7 +180,7 @@ impl Ledger {
         } else if !earlier.is_empty() {
             *self.counts.entry("unpromised, and the same way").or_default() += 1;
         }
-        way.is_picked = way.is_balanced && !is_fading;
+        way.is_picked &= way.is_balanced && !is_fading;
         if way.is_balanced && memory.is_some() {
             let is_edited = memory.is_some_and(|w| w.setup != way.setup);
             let what = if is_edited {
