@@ -85,8 +85,9 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Run(arguments) => {
             log_to_stderr(arguments.log);
-            with_config(&arguments.config.config, |config, problems| {
-                run::run(&config, &problems).map_or_else(failed, |()| ExitCode::SUCCESS)
+            let path = &arguments.config.config;
+            with_config(path, |config, problems| {
+                run::run(path, config, &problems).map_or_else(failed, |()| ExitCode::SUCCESS)
             })
         }
         Command::Check(arguments) => with_config(&arguments.config, |config, problems| {

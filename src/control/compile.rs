@@ -1,63 +1,18 @@
-//! From a configuration to the parts of a routing table.
+//! From a configuration to the parts of a routing table, for who has no node that runs.
 //!
-//! Owns: the one way from `Config` to `Parts`. Reads nothing but its arguments, so that `run`, `check` and
-//! `explain` route by the same table.
+//! Owns: the one way for `check`, `explain` and the demo: the table that `run` starts with, when nothing is known of health.
 
-use super::config::{Config, Pool};
+use super::config::Config;
+use super::fleet::{Fleet, Standing};
 use crate::sip::balance::spec::Spec;
-use crate::sip::balance::{BackendSet, Balance, CompileError, Member};
-use crate::sip::route::table::{Backend, Parts, Pool as TablePool};
-
-/// Orders the slots of `kamailio:9` and `kamailio:11`: the same on every node.
-const SLOT_SEED: u64 = 0x5349_5045_4447_4531;
+use crate::sip::route::table::Parts;
 
 /// Compiles `config` for `shards` shards.
+///
+/// # Errors
+/// When the members of a pool cannot be balanced the way that it says.
 pub fn table(config: &Config, shards: u8) -> Result<Parts, String> {
-    let pools: Result<Vec<_>, _> = config.pools.iter().map(pool).collect();
-    Ok(Parts {
-        shards,
-        listeners: config.listeners.clone(),
-        pools: pools?,
-        rules: config.rules.clone(),
-        keys: config.node.keys.clone(),
-        limits: config.limits.clone(),
-        aliases: config.node.aliases.clone(),
-    })
-}
-
-fn pool(pool: &Pool) -> Result<TablePool, String> {
-    let members: Vec<Member<'_>> = pool
-        .backends
-        .iter()
-        .map(|backend| Member {
-            identity: backend.uri.as_bytes(),
-            weight: backend.weight,
-            rweight: backend.rweight,
-        })
-        .collect();
-    let balance = Balance::compile(&pool.balance, &members, SLOT_SEED)
-        .map_err(|error: CompileError| format!("pool \"{}\": {error}", pool.name))?;
-    let mut usable = BackendSet::full(members.len());
-    for (index, backend) in pool.backends.iter().enumerate() {
-        if !backend.usable
-            && let Ok(index) = u16::try_from(index)
-        {
-            usable.remove(index);
-        }
-    }
-    Ok(TablePool {
-        name: pool.name.clone(),
-        key: pool.key.clone(),
-        balance,
-        backends: pool
-            .backends
-            .iter()
-            .map(|backend| Backend { uri: backend.uri.clone(), address: backend.address })
-            .collect(),
-        usable,
-        send_from: pool.send_from,
-        match_source_ip: pool.match_source_ip,
-    })
+    Ok(Fleet::new(config)?.parts(config, shards, &|_, _| Standing::GOOD))
 }
 
 /// Whether the balance of a pool looks at weights: what `check` prints depends on it.

@@ -6,6 +6,11 @@
 pub mod admin;
 pub mod compile;
 pub mod config;
+pub mod event;
 pub mod explain;
+pub mod fleet;
+pub mod node;
+pub mod reload;
 pub mod run;
 pub mod summary;
+pub mod view;

@@ -1,110 +1,145 @@
-//! `sipedge run`: starts the shards and the admin page, waits for signals, drains and ends.
+//! `sipedge run`: starts the shards, the admin page and the thread that owns the node; waits, drains and ends.
 //!
-//! Owns: the order of start and end, and the log lines that tell them. It builds the table and hands it over; from
-//! then on it only waits. Times are those of the operating system; nothing here is on the way of a message.
+//! Owns: the order of start and end, and the log lines that tell them. What happens in between is the node's.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
-use super::admin::metrics::{Labels, PoolLabels};
 use super::admin::{self, Page};
-use super::compile;
 use super::config::problem::{Problems, Severity};
 use super::config::{Config, secret};
+use super::event::{Ask, Command, Event};
+use super::fleet::{Fleet, Standing};
+use super::node::{Ending, Node, Parts};
 use super::summary;
-use crate::datapath::{self, Options, Shards};
+use crate::datapath::{Options, Reports, Shards};
 use crate::sip::DropReason;
 use crate::sip::route::table::{SHARDS_MAX, Table};
 
 /// How long the shards may take to handle what waits in their sockets.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
-/// How often we look whether a shard has ended by itself.
-const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// What a second SIGTERM or SIGINT ends with: what was queued may be lost.
 const EXIT_CUT_SHORT: i32 = 1;
+/// Events that may wait. Who sends more than the node takes in has to wait.
+const EVENTS_MAX: usize = 1024;
+/// How often a drain looks whether it is over.
+const ENDING_EVERY: Duration = Duration::from_millis(100);
+/// How long the reports' thread sleeps without a report.
+const REPORTS_EVERY: Duration = Duration::from_secs(1);
 
-/// How long the admin page waits for this thread; the shards have a second of that.
-const SNAPSHOT_TIME_MAX: Duration = Duration::from_secs(3);
-
-/// What this thread, which owns the shards, is told by others.
-enum Event {
-    /// A signal came.
-    Signal(i32),
-    /// The admin page wants the counters.
-    Snapshot(Sender<Result<datapath::Snapshot, String>>),
-}
-
-/// Runs `config` until it is told to end.
-pub fn run(config: &Config, problems: &Problems) -> Result<(), String> {
+/// Runs `config`, which was read from `file`, until it is told to end.
+///
+/// # Errors
+/// When it cannot start, or a shard ends by itself.
+pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), String> {
     let ending = Arc::new(AtomicBool::new(false));
     // Before anything runs: from here on a signal is an orderly end.
-    let (sender, events) = channel();
+    let (sender, events) = sync_channel(EVENTS_MAX);
     watch_signals(sender.clone(), &ending)?;
-    tell_start(config, problems);
-    let options = options(config);
-    let shards = u8::try_from(options.shards).map_err(|_| "too many shards".to_owned())?;
-    let table = Arc::new(Table::new(compile::table(config, shards)?));
+    tell_start(&config, problems);
+    let options = options(&config);
+    let count = u8::try_from(options.shards).map_err(|_| "too many shards".to_owned())?;
+    let fleet = Fleet::new(&config)?;
+    let table = Arc::new(Table::new(fleet.parts(&config, count, &|_, _| Standing::GOOD)));
     let seed: [u8; 8] =
         secret::random_bytes().map_err(|error| format!("no random seed: {error}"))?;
-    let mut shards = Shards::start(&options, &table, u64::from_ne_bytes(seed))
+    let seed = u64::from_ne_bytes(seed);
+    let mut shards = Shards::start(&options, &table, seed)
         .map_err(|error| format!("the shards cannot start: {error}"))?;
     for line in shards.report().lines() {
         info!("{line}");
     }
-    let page = Arc::new(page(config, sender));
+    let page = Arc::new(Page::new(sender.clone()));
     if let Some(address) = config.admin {
         let address = admin::start(address, Arc::clone(&page))?;
         info!("admin page on http://{address}/metrics and /healthz");
     }
+    pass_on_reports(shards.reports(), sender)?;
+    let mut node = Node::new(Parts { file: file.to_owned(), config, fleet, shards, table, seed });
     info!("ready");
-    let result = wait(&events, &mut shards);
-    ending.store(true, Ordering::Relaxed);
+    let result = wait(&events, &mut node);
     page.draining.store(true, Ordering::Relaxed);
+    if result.is_ok() {
+        drain(&events, &mut node);
+    }
+    ending.store(true, Ordering::Relaxed);
     // Whoever asks from here on is told at once that nobody answers.
     drop(events);
-    drain(shards);
+    let sum = node.into_shards().drain(DRAIN_TIME_MAX).merged();
+    let dropped: u64 = DropReason::ALL.iter().map(|&reason| sum.dropped(reason)).sum();
+    info!("ended: {} messages received, {} sent, {dropped} dropped", sum.received, sum.sent);
     result
 }
 
-/// Waits for the signal to end (fine), or for a shard that ends by itself (an error).
-fn wait(events: &Receiver<Event>, shards: &mut Shards) -> Result<(), String> {
+/// Waits for the wish to end (fine), or for a shard that ends by itself (an error).
+fn wait(events: &Receiver<Event>, node: &mut Node) -> Result<(), String> {
     loop {
-        match events.recv_timeout(WATCH_EVERY) {
-            Ok(Event::Snapshot(answer)) => {
-                // The asker may have given up.
-                let _ = answer.send(shards.snapshot().map_err(|error| error.to_string()));
-            }
+        match events.recv_timeout(node.time_to_wait()) {
             Ok(Event::Signal(SIGHUP)) => {
-                warn!("SIGHUP: reload comes later; restart to use a changed configuration");
+                info!("SIGHUP: reading the configuration again");
+                node.reload();
             }
             Ok(Event::Signal(signal)) => {
                 let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
                 info!("{name}: draining; a second one ends at once");
                 return Ok(());
             }
+            Ok(event) => {
+                let ends = matches!(event, Event::Ask(Ask::Do(Command::DrainNode, _)));
+                node.on(event);
+                if ends {
+                    info!("draining, as asked for; a signal ends at once");
+                    return Ok(());
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err("no signals can be had".to_owned()),
         }
-        if !shards.all_running() {
+        node.tick();
+        if !node.is_whole() {
             error!("a shard has ended by itself: its ring or its sockets failed");
             return Err("a shard has ended by itself".to_owned());
         }
     }
 }
 
-fn drain(shards: Shards) {
-    let sum = shards.drain(DRAIN_TIME_MAX).merged();
-    let dropped: u64 = DropReason::ALL.iter().map(|&reason| sum.dropped(reason)).sum();
-    info!("ended: {} messages received, {} sent, {dropped} dropped", sum.received, sum.sent);
+/// Lets the work run out, and goes on answering who asks.
+fn drain(events: &Receiver<Event>, node: &mut Node) {
+    let mut ending: Ending = node.begin_to_end();
+    while !node.has_ended(&mut ending) && node.is_whole() {
+        // A second signal ends the process elsewhere.
+        if let Ok(event) = events.recv_timeout(ENDING_EVERY.min(node.time_to_wait())) {
+            node.on(event);
+        }
+        node.tick();
+    }
 }
 
-fn watch_signals(events: Sender<Event>, ending: &Arc<AtomicBool>) -> Result<(), String> {
+/// A thread that sleeps until a shard reports, and passes it on.
+fn pass_on_reports(mut reports: Reports, events: SyncSender<Event>) -> Result<(), String> {
+    let pass_on = move || loop {
+        reports.wait(REPORTS_EVERY);
+        while let Some(report) = reports.take() {
+            if events.send(Event::Report(report)).is_err() {
+                return;
+            }
+        }
+        if reports.are_over() {
+            return;
+        }
+    };
+    let thread = std::thread::Builder::new().name("reports".to_owned()).spawn(pass_on);
+    thread.map(drop).map_err(|error| format!("the reports of the shards cannot be read: {error}"))
+}
+
+fn watch_signals(events: SyncSender<Event>, ending: &Arc<AtomicBool>) -> Result<(), String> {
     let plain = |error: std::io::Error| format!("signals cannot be watched: {error}");
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(plain)?;
     let ending = Arc::clone(ending);
@@ -156,24 +191,4 @@ fn options(config: &Config) -> Options {
         receive_buffers: limits.receive_buffers,
         socket_buffer_bytes: limits.socket_buffer_bytes,
     }
-}
-
-fn page(config: &Config, events: Sender<Event>) -> Page {
-    let snapshot = move || {
-        let (answer, counters) = channel();
-        let ended = "the shards have ended";
-        events.send(Event::Snapshot(answer)).map_err(|_| ended.to_owned())?;
-        counters.recv_timeout(SNAPSHOT_TIME_MAX).map_err(|_| ended.to_owned())?
-    };
-    let pool = |pool: &super::config::Pool| PoolLabels {
-        name: pool.name.clone(),
-        backends: pool.backends.iter().map(|b| (b.uri.clone(), b.usable)).collect(),
-    };
-    let labels = Labels {
-        node: config.node.name.clone(),
-        listeners: config.listeners.iter().map(|listener| listener.name.clone()).collect(),
-        pools: config.pools.iter().map(pool).collect(),
-        rules: config.rules.len(),
-    };
-    Page { labels, draining: AtomicBool::new(false), snapshot: Box::new(snapshot) }
 }

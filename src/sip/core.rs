@@ -212,7 +212,7 @@ impl<'a> Turn<'a> {
 
     /// What a request cannot have, once it is known to be no OPTIONS for us (RFC 3261 16.3 steps 3 and 5; RFC 5393).
     fn refusal(&self, head: &Head<'_>, way: Way) -> Option<Refusal> {
-        if matches!(way, Way::Refuse(Refusal { status: 200, .. }, None)) {
+        if way == Way::Own {
             return None;
         }
         if head.max_forwards == Some(0) {
@@ -230,6 +230,8 @@ impl<'a> Turn<'a> {
     fn follow(&mut self, way: Way, mut pass: Pass<'a, '_>) -> Verdict {
         let key = self.table.ring.newest();
         match way {
+            Way::Own if self.table.is_draining => self.unavailable(),
+            Way::Own => self.refuse(Refusal::new(200, phrase(200))),
             Way::Refuse(refusal, rule) => {
                 self.outbox.decision.rule = rule;
                 self.refuse(refusal)

@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Display, Write};
 
+use crate::control::view;
 use crate::datapath::Snapshot;
 use crate::datapath::counters::{Counters, VERDICTS};
 use crate::sip::DropReason;
@@ -30,6 +31,23 @@ pub struct PoolLabels {
     pub name: String,
     /// The URIs of its backends, in their order, and whether new keys may go to each.
     pub backends: Vec<(String, bool)>,
+}
+
+impl Labels {
+    /// The names of what `node` counts.
+    #[must_use]
+    pub fn new(node: &view::Node) -> Self {
+        let pool = |pool: &view::Pool| PoolLabels {
+            name: pool.name.clone(),
+            backends: pool.backends.iter().map(|b| (b.uri.clone(), b.takes_new)).collect(),
+        };
+        Self {
+            node: node.name.clone(),
+            listeners: node.listeners.iter().map(|listener| listener.name.clone()).collect(),
+            pools: node.pools.iter().map(pool).collect(),
+            rules: node.routes.len(),
+        }
+    }
 }
 
 /// Upper bounds of the latency buckets, in microseconds.

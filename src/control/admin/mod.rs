@@ -6,6 +6,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, channel};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -16,21 +18,36 @@ use axum::routing::get;
 mod connections;
 pub mod metrics;
 
-use crate::datapath;
+use super::event::{Ask, Event, Scrape};
 use connections::{Bounded, CONNECTION_TIME_MAX, CONNECTIONS_MAX};
 use metrics::Labels;
 
-/// Asks the shards for their counters; an error when they do not answer in time.
-pub type Snapshot = Box<dyn Fn() -> Result<datapath::Snapshot, String> + Send + Sync>;
+/// How long the page waits for the thread that owns the node; the shards have a second of that.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// Asks the node for its counters and what they are called; an error when it does not answer in time.
+pub type Scraper = Box<dyn Fn() -> Result<Scrape, String> + Send + Sync>;
 
 /// What the page is made of.
 pub struct Page {
-    /// The names of what is counted.
-    pub labels: Labels,
     /// The node ends its work: `/healthz` says 503.
     pub draining: AtomicBool,
     /// Where the counters come from.
-    pub snapshot: Snapshot,
+    pub scrape: Scraper,
+}
+
+impl Page {
+    /// A page about the node that takes in `events`.
+    #[must_use]
+    pub fn new(events: SyncSender<Event>) -> Self {
+        let scrape = move || {
+            let (answer, scrape) = channel();
+            let ended = "the node has ended";
+            events.send(Event::Ask(Ask::Scrape(answer))).map_err(|_| ended.to_owned())?;
+            scrape.recv_timeout(ANSWER_TIME_MAX).map_err(|_| ended.to_owned())?
+        };
+        Self { draining: AtomicBool::new(false), scrape: Box::new(scrape) }
+    }
 }
 
 /// Serves `page` at `address` until the process ends. Returns the address that it is bound to.
@@ -78,9 +95,9 @@ async fn healthz(State(page): State<Arc<Page>>) -> Response {
 async fn show_metrics(State(page): State<Arc<Page>>) -> Response {
     // The shards answer within a turn; until then this thread must go on serving /healthz.
     let made = tokio::task::spawn_blocking(move || {
-        let snapshot = (page.snapshot)()?;
+        let Scrape { snapshot, view } = (page.scrape)()?;
         let draining = page.draining.load(Ordering::Relaxed);
-        Ok::<_, String>(metrics::page(&page.labels, draining, &snapshot))
+        Ok::<_, String>(metrics::page(&Labels::new(&view), draining, &snapshot))
     });
     match made.await {
         Ok(Ok(text)) => {

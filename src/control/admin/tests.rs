@@ -5,14 +5,16 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use super::*;
+use crate::control::view;
+use crate::datapath;
 
-fn page(snapshot: Snapshot) -> Arc<Page> {
-    let labels = Labels::default();
-    Arc::new(Page { labels, draining: AtomicBool::new(false), snapshot })
+fn page(scrape: Scraper) -> Arc<Page> {
+    Arc::new(Page { draining: AtomicBool::new(false), scrape })
 }
 
-fn nothing() -> datapath::Snapshot {
-    datapath::Snapshot { shards: Vec::new(), picks: Vec::new() }
+fn nothing() -> Scrape {
+    let snapshot = datapath::Snapshot { shards: Vec::new(), picks: Vec::new() };
+    Scrape { snapshot, view: view::Node::default() }
 }
 
 fn request(address: SocketAddr, path: &str) -> String {

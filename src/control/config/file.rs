@@ -48,6 +48,12 @@ pub struct Node {
     pub steering: Option<At<String>>,
     /// `aliases`.
     pub aliases: Option<At<Vec<At<String>>>>,
+    /// `drain_seconds`.
+    pub drain_seconds: Option<At<i64>>,
+    /// `drain_hook`.
+    pub drain_hook: Option<At<Vec<At<String>>>>,
+    /// `watch_config`.
+    pub watch_config: Option<At<bool>>,
 }
 
 /// A number, or a word in its place.
@@ -115,6 +121,8 @@ pub struct Backend {
     pub uri: Option<At<String>>,
     /// `weight`.
     pub weight: Option<At<i64>>,
+    /// `priority`.
+    pub priority: Option<At<i64>>,
 }
 
 /// `[[route]]`.

@@ -59,6 +59,19 @@ pub struct Node {
     pub steering: Steering,
     /// Further host names of this edge, in lower case.
     pub aliases: Vec<String>,
+    /// How the node ends.
+    pub drain: Drain,
+    /// An edited file is read again by itself.
+    pub watch_config: bool,
+}
+
+/// How a node that is told to end does it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drain {
+    /// Longest time from the signal to the end; it ends earlier when nothing arrives any more.
+    pub seconds: u32,
+    /// A program and its arguments, started when the drain begins: to withdraw a route, for example. May be empty.
+    pub hook: Vec<String>,
 }
 
 /// `[[pool]]`.
@@ -89,6 +102,8 @@ pub struct Backend {
     pub weight: u32,
     /// Its relative weight, for `kamailio:11`.
     pub rweight: u32,
+    /// Backends of a lower one get new keys only when none of a higher one can.
+    pub priority: i32,
     /// Whether new keys may go to it: a dispatcher list can say no.
     pub usable: bool,
 }

@@ -127,6 +127,9 @@ fn node(mut section: Section<'_>, _: Range<usize>, problems: &mut Problems) -> N
         io: section.string("io", problems),
         steering: section.string("steering", problems),
         aliases: section.strings("aliases", problems),
+        drain_seconds: section.integer("drain_seconds", problems),
+        drain_hook: section.strings("drain_hook", problems),
+        watch_config: section.boolean("watch_config", problems),
     };
     section.finish(problems);
     node
@@ -154,8 +157,9 @@ fn pool(mut section: Section<'_>, span: Range<usize>, problems: &mut Problems) -
         backends: section.tables("backends", problems, |mut section, span, problems| {
             let uri = section.string("uri", problems);
             let weight = section.integer("weight", problems);
+            let priority = section.integer("priority", problems);
             section.finish(problems);
-            Backend { span, uri, weight }
+            Backend { span, uri, weight, priority }
         }),
         list: section.string("list", problems),
         set: section.integer("set", problems),

@@ -25,6 +25,8 @@ pub enum Way {
         /// Index into [`Table::pools`].
         pool: u16,
     },
+    /// An OPTIONS that asks how we are (RFC 3261 11).
+    Own,
     /// Answer it.
     Refuse(Refusal, Option<u16>),
     /// A rule says to drop it.
@@ -66,7 +68,7 @@ pub fn way(
     let is_own = || is_own(table, &routes.uri, bytes);
     let asks_us = head.method == Method::Options && !routes.uri.has_user && routes.next.is_none();
     if asks_us && is_own() {
-        return Way::Refuse(Refusal::new(200, phrase(200)), None);
+        return Way::Own;
     }
     if origin.is_some() {
         return from_backend(table, bytes, routes, is_own());

@@ -163,6 +163,8 @@ pub struct Parts {
     pub limits: Limits,
     /// Further host names (lower case) that mean this edge in Request-URI and Route.
     pub aliases: Vec<String>,
+    /// The node ends its work: OPTIONS to it are answered 503.
+    pub is_draining: bool,
 }
 
 /// The snapshot.
@@ -180,6 +182,8 @@ pub struct Table {
     pub ring: KeyRing,
     /// Bounds.
     pub limits: Limits,
+    /// The node ends its work: OPTIONS to it are answered 503.
+    pub is_draining: bool,
     aliases: Vec<String>,
     /// By [`ListenerId`]: what is compared and written for every message.
     own: Vec<Own>,
@@ -286,6 +290,7 @@ impl Table {
             rules: parts.rules,
             ring: KeyRing::new(&parts.keys),
             limits: parts.limits,
+            is_draining: parts.is_draining,
             aliases: parts.aliases,
             sources,
             by_socket,

@@ -17,6 +17,8 @@ use crate::sip::balance::Spec;
 /// A backend without a weight has this one.
 pub(super) const WEIGHT_DEFAULT: u32 = 100;
 const WEIGHTS: std::ops::Range<i64> = 1..65_536;
+/// As a dispatcher list has them.
+const PRIORITIES: std::ops::Range<i64> = -1_000..1_001;
 /// The set of a list when none is named.
 const SET_DEFAULT: i64 = 1;
 /// Kamailio's slots are 100 in all.
@@ -57,6 +59,10 @@ fn written(entry: &FileBackend, balance: Spec, problems: &mut Problems) -> Optio
         let bounds = if kamailio { KAMAILIO_WEIGHTS } else { WEIGHTS };
         within(at, "a weight", bounds, problems).and_then(|weight| u32::try_from(weight).ok())
     });
+    let priority = entry.priority.as_ref().and_then(|at| {
+        let priority = within(at, "a priority", PRIORITIES, problems)?;
+        i32::try_from(priority).ok()
+    });
     let Some(uri) = &entry.uri else {
         let help = "write uri = \"sip:10.0.0.1:5060\"";
         problems.missing(&entry.span, "this backend has no uri", help);
@@ -69,6 +75,7 @@ fn written(entry: &FileBackend, balance: Spec, problems: &mut Problems) -> Optio
         address,
         weight: weight_or_default(weight, balance),
         rweight: weight,
+        priority: priority.unwrap_or(0),
         usable: true,
     };
     Some(Found { backend, place: Place::Span(uri.span.clone()) })
@@ -139,6 +146,7 @@ fn listed(
                     address,
                     weight: weight_or_default(entry.attributes.weight, balance),
                     rweight: entry.attributes.rweight,
+                    priority: entry.priority,
                     usable: entry.flags.is_usable(),
                 };
                 Some(Found { backend, place: Place::Line(file, place) })

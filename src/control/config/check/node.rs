@@ -5,13 +5,16 @@ use std::path::Path;
 use super::super::address::{is_host_name, literal};
 use super::super::file::{At, Count, Node as FileNode};
 use super::super::problem::Problems;
-use super::super::{Io, Node, Steering, secret};
+use super::super::{Drain, Io, Node, Steering, secret};
 use super::{accept, within, word};
 use crate::sip::route::table::{Key, SHARDS_MAX};
 
 /// Key ids are one base64 digit.
 const KEY_IDS: std::ops::Range<i64> = 0..64;
 const CORES: std::ops::Range<i64> = 0..1024;
+/// A drain longer than an hour is a node that somebody forgot.
+const DRAIN_SECONDS: std::ops::Range<i64> = 0..3_601;
+const DRAIN_SECONDS_DEFAULT: u32 = 5;
 
 pub(super) fn check(file: &FileNode, folder: &Path, problems: &mut Problems) -> Option<Node> {
     let shards = file.shards.as_ref().and_then(|at| shards(at, problems));
@@ -33,7 +36,24 @@ pub(super) fn check(file: &FileNode, folder: &Path, problems: &mut Problems) -> 
         io: io.unwrap_or_default(),
         steering: steering.unwrap_or_default(),
         aliases: aliases(file, problems),
+        drain: drain(file, problems),
+        watch_config: file.watch_config.as_ref().is_some_and(|at| at.value),
     })
+}
+
+fn drain(file: &FileNode, problems: &mut Problems) -> Drain {
+    let seconds = file.drain_seconds.as_ref().and_then(|at| {
+        let seconds = within(at, "drain_seconds", DRAIN_SECONDS, problems)?;
+        u32::try_from(seconds).ok()
+    });
+    let hook = file.drain_hook.as_ref().map_or_else(Vec::new, |list| {
+        if list.value.first().is_none_or(|program| program.value.is_empty()) {
+            let help = "write [\"/usr/local/bin/withdraw\", \"argument\"], or leave `drain_hook` out";
+            problems.missing(&list.span, "the drain hook names no program", help);
+        }
+        list.value.iter().map(|at| at.value.clone()).collect()
+    });
+    Drain { seconds: seconds.unwrap_or(DRAIN_SECONDS_DEFAULT), hook }
 }
 
 fn name(file: &FileNode, problems: &mut Problems) -> String {

@@ -1,0 +1,303 @@
+//! What control knows of the pools while the node runs: who is in them, who is leaving, and who may get new keys.
+//!
+//! Owns: the way from a configuration, through edits of it, to the pools of a routing table. A member is named by its pool
+//! and its URI, whatever its place in the file. It knows no socket and no clock: moments come in as [`Now`]; what health and
+//! the operator think of a member comes in as [`Standing`].
+//!
+//! A member that a reload takes away is not cut: its dialogs have its address in their tokens, and it goes on sending
+//! requests of its own. It stays as a leaving member, known and never picked, for [`LEAVING_SECONDS`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::config::{self, Config};
+use crate::sip::Now;
+use crate::sip::balance::{BACKENDS_MAX, BackendSet, Balance, Member as BalanceMember};
+use crate::sip::route::table::{Backend, Parts, Pool as TablePool, Ramp};
+
+mod meters;
+#[cfg(test)]
+mod tests;
+
+use meters::Meters;
+
+/// How long a backend that has left its pool is still known: a call rarely lasts longer.
+pub const LEAVING_SECONDS: u64 = 7_200;
+/// Most leaving members of a pool; beyond it the one that left first is forgotten.
+pub const LEAVING_MAX: usize = 256;
+/// Orders the slots of `kamailio:9` and `kamailio:11`: the same on every node.
+const SLOT_SEED: u64 = 0x5349_5045_4447_4531;
+/// The share of a member that takes all its keys.
+pub const SHARE_ALL: u16 = u16::MAX;
+
+/// What a member may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// New keys may go to it.
+    pub takes_new: bool,
+    /// It is dead by hard evidence: what it has not answered may go elsewhere.
+    pub is_down: bool,
+    /// Of 65,536 of its keys it takes this many; less than all while it starts slowly.
+    pub share: u16,
+}
+
+impl Standing {
+    /// Nothing is held against it.
+    pub const GOOD: Self = Self { takes_new: true, is_down: false, share: SHARE_ALL };
+}
+
+/// A member of a pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its URI as configured.
+    pub uri: String,
+    /// Where it is reached.
+    pub address: SocketAddr,
+    /// Its share against the others.
+    pub weight: u32,
+    /// Its relative weight, for `kamailio:11`.
+    pub rweight: u32,
+    /// Members of a lower one get new keys only when none of a higher one can.
+    pub priority: i32,
+    /// Its flags in a list let it have new keys.
+    pub is_listed_usable: bool,
+    /// The number of its counters.
+    pub meter: u32,
+}
+
+/// A member that has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaving {
+    /// Its URI as configured.
+    pub uri: String,
+    /// Where it is reached.
+    pub address: SocketAddr,
+    /// When it left.
+    pub since: Now,
+    /// The number of its counters.
+    pub meter: u32,
+}
+
+/// A pool.
+#[derive(Debug)]
+pub struct Pool {
+    /// As configured.
+    pub config: config::Pool,
+    /// Who is in it, in the order that the balance counts them.
+    pub members: Vec<Member>,
+    /// Who was.
+    pub leaving: Vec<Leaving>,
+    /// The number of its counters.
+    pub meter: u32,
+    balance: Arc<Balance>,
+}
+
+/// All pools.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    pools: Vec<Pool>,
+    meters: Meters,
+}
+
+impl Fleet {
+    /// The pools of `config`.
+    ///
+    /// # Errors
+    /// When members cannot be balanced the way that the configuration says.
+    pub fn new(config: &Config) -> Result<Self, String> {
+        Self::default().edited(config, Now(0))
+    }
+
+    /// The fleet under an edited configuration; who leaves stays known for a while. This one stays as it is.
+    ///
+    /// # Errors
+    /// As [`Fleet::new`].
+    pub fn edited(&self, config: &Config, now: Now) -> Result<Self, String> {
+        let mut meters = self.meters.clone();
+        let mut pools = Vec::with_capacity(config.pools.len());
+        for pool in &config.pools {
+            pools.push(Pool::new(pool, self.pool(&pool.name), &mut meters, now)?);
+        }
+        Ok(Self { pools, meters })
+    }
+
+    /// Somebody of this fleet is counted by this number.
+    #[must_use]
+    pub fn has_meter(&self, meter: u32) -> bool {
+        self.pools.iter().any(|pool| pool.members.iter().any(|member| member.meter == meter))
+    }
+
+    /// The pools, in the order of the configuration.
+    #[must_use]
+    pub fn pools(&self) -> &[Pool] {
+        &self.pools
+    }
+
+    /// The pool of this name.
+    #[must_use]
+    pub fn pool(&self, name: &str) -> Option<&Pool> {
+        self.pools.iter().find(|pool| pool.config.name == name)
+    }
+
+    /// Forgets members that left long ago. Says whether there were any.
+    pub fn forget_leavers(&mut self, now: Now) -> bool {
+        let mut forgot = false;
+        for pool in &mut self.pools {
+            let before = pool.leaving.len();
+            pool.leaving.retain(|leaver| leaver.since.plus_seconds(LEAVING_SECONDS) > now);
+            forgot |= pool.leaving.len() < before;
+        }
+        forgot
+    }
+
+    /// What a routing table is made of. `standing` is asked for each member of each pool.
+    #[must_use]
+    pub fn parts(
+        &self,
+        config: &Config,
+        shards: u8,
+        standing: &dyn Fn(&Pool, &Member) -> Standing,
+    ) -> Parts {
+        Parts {
+            shards,
+            listeners: config.listeners.clone(),
+            pools: self.pools.iter().map(|pool| pool.compiled(standing)).collect(),
+            rules: config.rules.clone(),
+            keys: config.node.keys.clone(),
+            limits: config.limits.clone(),
+            aliases: config.node.aliases.clone(),
+            ..Parts::default()
+        }
+    }
+}
+
+impl Pool {
+    fn new(
+        config: &config::Pool,
+        old: Option<&Self>,
+        meters: &mut Meters,
+        now: Now,
+    ) -> Result<Self, String> {
+        let member = |backend: &config::Backend| Member {
+            uri: backend.uri.clone(),
+            address: backend.address,
+            weight: backend.weight,
+            rweight: backend.rweight,
+            priority: backend.priority,
+            is_listed_usable: backend.usable,
+            meter: meters.of_backend(&config.name, &backend.uri),
+        };
+        let members: Vec<Member> = config.backends.iter().map(member).collect();
+        let leaving = old.map_or_else(Vec::new, |old| old.leavers(&members, now));
+        let is_same = |old: &&Self| {
+            old.config.balance == config.balance && weighed(&old.members).eq(weighed(&members))
+        };
+        let balance = match old.filter(is_same) {
+            Some(old) => Arc::clone(&old.balance),
+            None => Arc::new(compile(config, &members)?),
+        };
+        let meter = meters.of_pool(&config.name);
+        Ok(Self { config: config.clone(), members, leaving, meter, balance })
+    }
+
+    /// Who leaves, or left before, when `members` stay.
+    fn leavers(&self, members: &[Member], now: Now) -> Vec<Leaving> {
+        let is_gone = |address: SocketAddr| members.iter().all(|member| member.address != address);
+        let mut leaving = self.leaving.clone();
+        leaving.extend(self.members.iter().map(|member| Leaving {
+            uri: member.uri.clone(),
+            address: member.address,
+            since: now,
+            meter: member.meter,
+        }));
+        leaving.retain(|leaver| is_gone(leaver.address));
+        // One that came and left again counts from the last time.
+        let addresses: Vec<SocketAddr> = leaving.iter().map(|leaver| leaver.address).collect();
+        let mut place = 0;
+        leaving.retain(|leaver| {
+            place += 1;
+            !addresses[place..].contains(&leaver.address)
+        });
+        let room = LEAVING_MAX.min(BACKENDS_MAX.saturating_sub(members.len()));
+        leaving.drain(..leaving.len().saturating_sub(room));
+        leaving
+    }
+
+    /// The pool as shards route by it.
+    fn compiled(&self, standing: &dyn Fn(&Self, &Member) -> Standing) -> TablePool {
+        let standings: Vec<Standing> = self
+            .members
+            .iter()
+            .map(|member| {
+                let standing = standing(self, member);
+                let takes_new = standing.takes_new && member.is_listed_usable;
+                Standing { takes_new, ..standing }
+            })
+            .collect();
+        let (mut usable, mut down) = (BackendSet::default(), BackendSet::default());
+        let mut ramp = Vec::new();
+        let tier = self.tier(&standings);
+        for ((index, member), standing) in (0_u16..).zip(&self.members).zip(&standings) {
+            if standing.takes_new && tier.is_none_or(|tier| member.priority == tier) {
+                usable.insert(index);
+            }
+            if standing.is_down {
+                down.insert(index);
+            }
+            if standing.share < SHARE_ALL {
+                ramp.push(Ramp { backend: index, share: standing.share });
+            }
+        }
+        let member = |member: &Member| Backend {
+            uri: member.uri.clone(),
+            address: member.address,
+            meter: member.meter,
+        };
+        let leaver = |leaver: &Leaving| Backend {
+            uri: leaver.uri.clone(),
+            address: leaver.address,
+            meter: leaver.meter,
+        };
+        TablePool {
+            name: self.config.name.clone(),
+            key: self.config.key.clone(),
+            balance: Arc::clone(&self.balance),
+            backends: self.members.iter().map(member).chain(self.leaving.iter().map(leaver)).collect(),
+            usable,
+            down,
+            ramp,
+            send_from: self.config.send_from,
+            match_source_ip: self.config.match_source_ip,
+            meter: self.meter,
+        }
+    }
+
+    /// The priority that gets new keys: the highest with a member that takes some. Kamailio's algorithms have an order of
+    /// their own for priorities, and look at them all.
+    fn tier(&self, standings: &[Standing]) -> Option<i32> {
+        if matches!(self.config.balance, crate::sip::balance::Spec::Kamailio { .. }) {
+            return None;
+        }
+        let able = self.members.iter().zip(standings).filter(|(_, standing)| standing.takes_new);
+        able.map(|(member, _)| member.priority).max()
+    }
+
+    /// Key to member, for whoever wants to compare two pools.
+    #[must_use]
+    pub fn balance(&self) -> &Balance {
+        &self.balance
+    }
+}
+
+/// What a balance is compiled from.
+fn weighed(members: &[Member]) -> impl Iterator<Item = (&str, u32, u32)> {
+    members.iter().map(|member| (member.uri.as_str(), member.weight, member.rweight))
+}
+
+fn compile(config: &config::Pool, members: &[Member]) -> Result<Balance, String> {
+    let members: Vec<BalanceMember<'_>> = weighed(members)
+        .map(|(uri, weight, rweight)| BalanceMember { identity: uri.as_bytes(), weight, rweight })
+        .collect();
+    Balance::compile(&config.balance, &members, SLOT_SEED)
+        .map_err(|error| format!("pool \"{}\": {error}", config.name))
+}

@@ -1,0 +1,220 @@
+//! The node while it runs: one thread that owns the shards, the pools and what is known of their health.
+//!
+//! Owns: what happens on each event, and when a new routing table is due. Everything that changes the table passes through
+//! [`Node::install`], so a table is always that of one configuration, one state of the pools and one state of health.
+//! Moments are those of the shards' clock.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tracing::{error, info, warn};
+
+use super::config::Config;
+use super::event::{Ask, Event, Scrape};
+use super::fleet::{Fleet, Member, Pool, Standing};
+use super::health::Health;
+use super::view;
+use crate::datapath::{InstallError, Report, Shards, Snapshot};
+use crate::sip::Now;
+use crate::sip::route::table::Table;
+
+mod commands;
+mod ending;
+mod probing;
+mod silence;
+mod tell;
+mod watch;
+
+pub(super) use ending::{Ending, Quiet};
+use silence::Silence;
+use watch::Watch;
+
+/// The longest time between two looks at what is due.
+const TICK_MAX: Duration = Duration::from_millis(500);
+/// How often what changes by itself (silence, slow starts, leavers) is looked at.
+const SLOW_TICK: Duration = Duration::from_secs(1);
+
+/// A node that runs.
+pub(super) struct Node {
+    file: PathBuf,
+    config: Config,
+    fleet: Fleet,
+    health: Health,
+    shards: Shards,
+    table: Arc<Table>,
+    silence: Silence,
+    watch: Option<Watch>,
+    reloads: Reloads,
+    is_draining: bool,
+    /// Numbers probes, from a start by chance: no two nodes send the same.
+    probe_number: u64,
+    slow_tick_due: Now,
+    /// What a moment of zero was by the calendar, in milliseconds since 1970.
+    origin_ms: u64,
+}
+
+/// What became of reloads.
+#[derive(Debug, Default)]
+struct Reloads {
+    taken: u64,
+    refused: u64,
+    loaded_at: Now,
+    last: Option<view::Reload>,
+}
+
+/// What a node is made of.
+pub(super) struct Parts {
+    /// Where the configuration was read.
+    pub(super) file: PathBuf,
+    /// What it says.
+    pub(super) config: Config,
+    /// Its pools.
+    pub(super) fleet: Fleet,
+    /// The shards, with this table.
+    pub(super) shards: Shards,
+    /// The table that the shards started with.
+    pub(super) table: Arc<Table>,
+    /// Any number, another one for each start.
+    pub(super) seed: u64,
+}
+
+impl Node {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { file, config, fleet, shards, table, seed } = parts;
+        let now = shards.now();
+        let mut health = Health::new(seed);
+        health.adopt(now, &probing::specs(&config, &fleet));
+        let watch = config.node.watch_config.then(|| Watch::new(&file));
+        let calendar = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let origin = calendar.saturating_sub(Duration::from_micros(now.0));
+        Self {
+            file,
+            config,
+            fleet,
+            health,
+            shards,
+            table,
+            silence: Silence::default(),
+            watch,
+            reloads: Reloads { loaded_at: now, ..Reloads::default() },
+            is_draining: false,
+            probe_number: seed,
+            slow_tick_due: now,
+            origin_ms: u64::try_from(origin.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// How long nothing is due, unless an event comes.
+    pub(super) fn time_to_wait(&self) -> Duration {
+        let now = self.shards.now();
+        let due = self.health.next_due().map_or(self.slow_tick_due, |due| due.min(self.slow_tick_due));
+        Duration::from_micros(due.0.saturating_sub(now.0)).min(TICK_MAX)
+    }
+
+    /// Takes in what was reported or asked. Signals are the business of who runs the node.
+    pub(super) fn on(&mut self, event: Event) {
+        match event {
+            Event::Report(report) => self.on_report(&report),
+            Event::Ask(Ask::Scrape(answer)) => {
+                let scrape = self.snapshot().map(|snapshot| Scrape { snapshot, view: self.view() });
+                // Who asked may have given up; so below.
+                let _ = answer.send(scrape);
+            }
+            Event::Ask(Ask::View(answer)) => {
+                let _ = answer.send(self.view());
+            }
+            Event::Ask(Ask::Do(command, answer)) => {
+                let outcome = self.obey(command);
+                let _ = answer.send(outcome);
+            }
+            Event::Signal(_) => {}
+        }
+    }
+
+    /// Does what is due: probes, slow starts, members that are forgotten, an edited file.
+    pub(super) fn tick(&mut self) {
+        let now = self.shards.now();
+        self.send_probes(now);
+        let mut is_stale = self.tell_changes();
+        if self.slow_tick_due <= now {
+            let step = u64::try_from(SLOW_TICK.as_micros()).unwrap_or(u64::MAX);
+            self.slow_tick_due = Now(now.0.saturating_add(step));
+            self.listen_for_silence(now);
+            is_stale |= self.tell_changes();
+            is_stale |= self.fleet.forget_leavers(now);
+            is_stale |= self.health.has_slow_starts(now);
+            if self.watch.as_mut().is_some_and(Watch::has_settled_change) {
+                info!("{} was edited", self.file.display());
+                self.reload();
+            }
+        }
+        if is_stale {
+            self.install_and_log();
+        }
+    }
+
+    /// Whether all shards run.
+    pub(super) fn is_whole(&self) -> bool {
+        self.shards.all_running()
+    }
+
+    /// The shards, when all is over.
+    pub(super) fn into_shards(self) -> Shards {
+        self.shards
+    }
+
+    fn on_report(&mut self, report: &Report) {
+        match *report {
+            Report::Probe { transaction, source, status, retry_after_seconds, at } => {
+                self.health.on_reply(at, transaction, source, status, retry_after_seconds);
+            }
+            Report::Unreachable { address, at } => self.health.on_unreachable(at, address),
+            Report::Busy { address, retry_after_seconds, at, .. } => {
+                self.health.on_busy(at, address, retry_after_seconds);
+            }
+        }
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot, String> {
+        self.shards.snapshot().map_err(|error| error.to_string())
+    }
+
+    /// The table for what is known now.
+    fn compiled(&self, config: &Config, fleet: &Fleet) -> Table {
+        let now = self.shards.now();
+        let standing = |pool: &Pool, member: &Member| -> Standing {
+            probing::standing(&self.health, pool, member, now)
+        };
+        let mut parts = fleet.parts(config, self.table.shards, &standing);
+        parts.is_draining = self.is_draining;
+        Table::new(parts)
+    }
+
+    /// Hands the shards a table of what is known now.
+    fn install(&mut self) -> Result<(), InstallError> {
+        let table = Arc::new(self.compiled(&self.config, &self.fleet));
+        self.shards.install(&table)?;
+        self.table = table;
+        Ok(())
+    }
+
+    fn install_and_log(&mut self) {
+        if let Err(error) = self.install() {
+            error!("the routing table could not be replaced: {error}");
+        }
+    }
+
+    /// Logs what health decided. Says whether the table is stale.
+    fn tell_changes(&mut self) -> bool {
+        let changes = self.health.take_changes();
+        for change in &changes {
+            if change.is_worse() {
+                warn!("{change}");
+            } else {
+                info!("{change}");
+            }
+        }
+        !changes.is_empty()
+    }
+}

@@ -1,0 +1,96 @@
+//! The node as an operator is shown it.
+//!
+//! Owns: where each thing of the view comes from.
+
+use super::{Node, probing};
+use crate::control::fleet::{Leaving, Member, Pool};
+use crate::control::summary::{key_text, rule_text};
+use crate::control::view;
+use crate::sip::Now;
+use crate::sip::balance::{KeyUse, Rotation, hash_key};
+use crate::sip::route::table::Pool as TablePool;
+
+/// Keys that are asked for the shares of a pool: a share of a tenth is off by less than a hundredth.
+const KEYS_SAMPLED: u32 = 4_000;
+
+impl Node {
+    /// Everything that is known.
+    pub(super) fn view(&self) -> view::Node {
+        let now = self.shards.now();
+        let pools = self.fleet.pools().iter().zip(&self.table.pools);
+        view::Node {
+            name: self.config.node.name.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            state: if self.is_draining { view::State::Draining } else { view::State::Running },
+            uptime_ms: now.0 / 1_000,
+            configuration: view::Configuration {
+                file: self.file.display().to_string(),
+                loaded_at_ms: self.calendar_ms(self.reloads.loaded_at),
+                reloads: self.reloads.taken,
+                reloads_refused: self.reloads.refused,
+                last_reload: self.reloads.last.clone(),
+            },
+            runs_on: self.shards.report().lines(),
+            listeners: self.config.listeners.iter().map(listener).collect(),
+            pools: pools.map(|(pool, table)| self.view_pool(pool, table, now)).collect(),
+            routes: self.config.rules.iter().map(|rule| rule_text(&self.config, rule)).collect(),
+        }
+    }
+
+    /// A moment of the shards' clock in milliseconds since 1970.
+    pub(super) const fn calendar_ms(&self, at: Now) -> u64 {
+        self.origin_ms.saturating_add(at.0 / 1_000)
+    }
+
+    fn view_pool(&self, pool: &Pool, table: &TablePool, now: Now) -> view::Pool {
+        let shares = shares(table);
+        let member = |(index, member): (usize, &Member)| view::Backend {
+            uri: member.uri.clone(),
+            address: member.address.to_string(),
+            weight: member.weight,
+            priority: member.priority,
+            meter: member.meter,
+            takes_new: u16::try_from(index).is_ok_and(|index| table.usable.contains(index)),
+            share: shares.as_ref().and_then(|shares| shares.get(index).copied()),
+            health: probing::view(&self.health, pool, member, self.origin_ms),
+        };
+        let leaver = |leaver: &Leaving| view::Leaving {
+            uri: leaver.uri.clone(),
+            address: leaver.address.to_string(),
+            meter: leaver.meter,
+            left_ms: now.0.saturating_sub(leaver.since.0) / 1_000,
+        };
+        view::Pool {
+            name: pool.config.name.clone(),
+            key: key_text(&pool.config.key),
+            balance: pool.config.balance.to_string(),
+            meter: pool.meter,
+            backends: pool.members.iter().enumerate().map(member).collect(),
+            leaving: pool.leaving.iter().map(leaver).collect(),
+        }
+    }
+}
+
+fn listener(listener: &crate::sip::route::table::Listener) -> view::Listener {
+    view::Listener {
+        name: listener.name.clone(),
+        address: format!("udp:{}", listener.address),
+        advertise: format!("{}:{}", listener.host, listener.port),
+    }
+}
+
+/// How much of 1 each member has of the keys; nothing where no key decides.
+fn shares(pool: &TablePool) -> Option<Vec<f64>> {
+    if pool.balance.key_use() == KeyUse::None {
+        return None;
+    }
+    let mut counts = vec![0_u32; pool.backends.len()];
+    for number in 0..KEYS_SAMPLED {
+        let key = hash_key(&[&number.to_be_bytes()]);
+        let picked = pool.balance.pick(Some(key), &pool.usable, &mut Rotation::new(0));
+        if let Some(count) = picked.and_then(|picked| counts.get_mut(usize::from(picked))) {
+            *count += 1;
+        }
+    }
+    Some(counts.iter().map(|&count| f64::from(count) / f64::from(KEYS_SAMPLED)).collect())
+}

@@ -1,0 +1,281 @@
+//! From the running configuration to an edited one: what changes, what has to wait for a restart, and which keys move.
+//!
+//! Owns: which keys are live and which need a restart (`config/sipedge.toml` marks them, a test compares), and how a change is
+//! told. It decides on values only; installing is done by who asked.
+
+use std::fmt::Write as _;
+
+use super::config::Config;
+use super::summary::{key_text, rule_text};
+use crate::sip::balance::{KeyUse, Rotation, hash_key};
+use crate::sip::route::table::{Pool as TablePool, Table};
+
+#[cfg(test)]
+mod marks;
+#[cfg(test)]
+mod tests;
+
+/// How many keys are asked for the share that moves.
+const KEYS_SAMPLED: u32 = 10_000;
+/// Lines that are told of one pool.
+const LINES_MAX: usize = 20;
+
+/// What an edited configuration comes to.
+#[derive(Debug, Clone)]
+pub struct Edit {
+    /// What to run: the edited one, where keys that need a restart have the running values.
+    pub config: Config,
+    /// Keys that were changed and need a restart, with what runs and what is written.
+    pub restart: Vec<String>,
+    /// What changes now, a line each.
+    pub lines: Vec<String>,
+}
+
+/// Compares `new` with what runs.
+///
+/// # Errors
+/// When `new` cannot run without a restart: listeners are bound at start, and routes and pools name them.
+pub fn plan(running: &Config, new: &Config) -> Result<Edit, String> {
+    let addresses = |config: &Config| -> Vec<_> { config.listeners.iter().map(|l| l.address).collect() };
+    if addresses(running) != addresses(new) {
+        let list = |config: &Config| {
+            addresses(config).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        return Err(format!(
+            "the addresses of the listeners cannot change while running ({} -> {}): restart to change them",
+            list(running),
+            list(new)
+        ));
+    }
+    let mut edit = Edit { config: new.clone(), restart: Vec::new(), lines: Vec::new() };
+    edit.keep_what_needs_a_restart(running);
+    edit.keep_keys_by_chance(running);
+    edit.tell_node(running);
+    edit.tell_listeners(running);
+    edit.tell_pools(running);
+    edit.tell_routes(running);
+    Ok(edit)
+}
+
+impl Edit {
+    /// Nothing changes, now or later.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.restart.is_empty()
+    }
+
+    fn keep_what_needs_a_restart(&mut self, running: &Config) {
+        let Self { config: new, restart, .. } = self;
+        keep("[node] shards", &running.node.shards, &mut new.node.shards, restart);
+        keep("[node] cores", &running.node.cores, &mut new.node.cores, restart);
+        keep("[node] io", &running.node.io, &mut new.node.io, restart);
+        keep("[node] steering", &running.node.steering, &mut new.node.steering, restart);
+        let (old, limits) = (&running.shard_limits, &mut new.shard_limits);
+        keep("[limits] send_queue_max", &old.send_queue_max, &mut limits.send_queue_max, restart);
+        keep("[limits] receive_buffers", &old.receive_buffers, &mut limits.receive_buffers, restart);
+        keep(
+            "[limits] socket_buffer_bytes",
+            &old.socket_buffer_bytes,
+            &mut limits.socket_buffer_bytes,
+            restart,
+        );
+        keep(
+            "[limits] transactions_max",
+            &running.limits.transactions_max,
+            &mut new.limits.transactions_max,
+            restart,
+        );
+        keep("[admin] listen", &running.admin, &mut new.admin, restart);
+    }
+
+    /// A key made by chance is made once: another one would open none of the tokens that are out.
+    fn keep_keys_by_chance(&mut self, running: &Config) {
+        if running.node.keys_by_chance && self.config.node.keys_by_chance {
+            self.config.node.keys.clone_from(&running.node.keys);
+        }
+    }
+
+    fn tell_node(&mut self, running: &Config) {
+        let (old, new) = (&running.node, &self.config.node);
+        let ids = |node: &super::config::Node| -> Vec<(u8, [u8; 32])> {
+            node.keys.iter().map(|key| (key.id, key.secret)).collect()
+        };
+        let mut lines = Vec::new();
+        if old.name != new.name {
+            lines.push(format!("[node] name: {} -> {}", old.name, new.name));
+        }
+        if ids(old) != ids(new) {
+            let shown = |node| ids(node).iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(", ");
+            lines.push(format!("[node] keys: {} -> {}; the first seals", shown(old), shown(new)));
+        }
+        if old.aliases != new.aliases {
+            let shown = |aliases: &[String]| aliases.join(", ");
+            lines.push(format!("[node] aliases: {} -> {}", shown(&old.aliases), shown(&new.aliases)));
+        }
+        if old.drain != new.drain {
+            let shown = |drain: &super::config::Drain| format!("{} s, hook {:?}", drain.seconds, drain.hook);
+            lines.push(format!("[node] drain: {} -> {}", shown(&old.drain), shown(&new.drain)));
+        }
+        if old.watch_config != new.watch_config {
+            lines.push(format!("[node] watch_config: {} -> {}", old.watch_config, new.watch_config));
+        }
+        let (old, new) = (&running.limits, &self.config.limits);
+        let numbers = [
+            ("message_bytes_max", old.message_bytes_max as u64, new.message_bytes_max as u64),
+            (
+                "retry_after_seconds",
+                u64::from(old.retry_after_seconds),
+                u64::from(new.retry_after_seconds),
+            ),
+        ];
+        for (name, old, new) in numbers.iter().filter(|(_, old, new)| old != new) {
+            lines.push(format!("[limits] {name}: {old} -> {new}"));
+        }
+        self.lines.extend(lines);
+    }
+
+    fn tell_listeners(&mut self, running: &Config) {
+        for (old, new) in running.listeners.iter().zip(&self.config.listeners) {
+            if old.name != new.name {
+                self.lines.push(format!("listener {}: is called {} now", old.name, new.name));
+            }
+            if (&old.host, old.port) != (&new.host, new.port) {
+                self.lines.push(format!(
+                    "listener {}: written as {}:{} -> {}:{}",
+                    new.name, old.host, old.port, new.host, new.port
+                ));
+            }
+        }
+    }
+
+    fn tell_pools(&mut self, running: &Config) {
+        for old in &running.pools {
+            if !self.config.pools.iter().any(|new| new.name == old.name) {
+                self.lines.push(format!("pool {}: gone", old.name));
+            }
+        }
+        for new in &self.config.pools {
+            let Some(old) = running.pools.iter().find(|old| old.name == new.name) else {
+                self.lines.push(format!("pool {}: new, {} backends", new.name, new.backends.len()));
+                continue;
+            };
+            let mut lines = pool_lines(old, new);
+            let more = lines.len().saturating_sub(LINES_MAX);
+            if more > 0 {
+                lines.truncate(LINES_MAX);
+                lines.push(format!("and {more} more changes"));
+            }
+            self.lines.extend(lines.iter().map(|line| format!("pool {}: {line}", new.name)));
+        }
+    }
+
+    fn tell_routes(&mut self, running: &Config) {
+        let texts = |config: &Config| -> Vec<String> {
+            config.rules.iter().map(|rule| rule_text(config, rule)).collect()
+        };
+        let (old, new) = (texts(running), texts(&self.config));
+        if old == new {
+            return;
+        }
+        let before = self.lines.len();
+        for text in old.iter().filter(|text| !new.contains(text)) {
+            self.lines.push(format!("route gone: {text}"));
+        }
+        for (place, text) in (1..).zip(&new).filter(|(_, text)| !old.contains(text)) {
+            self.lines.push(format!("route {place}: {text}"));
+        }
+        if self.lines.len() == before {
+            self.lines.push("routes: another order".to_owned());
+        }
+    }
+}
+
+/// Keeps the running value of a key that needs a restart, and says so when another one is written.
+fn keep<T: Clone + PartialEq + std::fmt::Debug>(
+    key: &str,
+    running: &T,
+    new: &mut T,
+    restart: &mut Vec<String>,
+) {
+    if running != new {
+        restart.push(format!("{key}: {running:?} runs, {new:?} is written"));
+        new.clone_from(running);
+    }
+}
+
+fn pool_lines(old: &super::config::Pool, new: &super::config::Pool) -> Vec<String> {
+    let mut lines = Vec::new();
+    if old.key != new.key {
+        lines.push(format!("key: {} -> {}", key_text(&old.key), key_text(&new.key)));
+    }
+    if old.balance != new.balance {
+        lines.push(format!("balance: {} -> {}", old.balance, new.balance));
+    }
+    if old.send_from != new.send_from {
+        lines.push("send_from: another listener".to_owned());
+    }
+    if old.match_source_ip != new.match_source_ip {
+        let text = |by_address| if by_address { "address" } else { "address-and-port" };
+        let (old, new) = (text(old.match_source_ip), text(new.match_source_ip));
+        lines.push(format!("match_source: {old} -> {new}"));
+    }
+    for backend in &old.backends {
+        let is_there = new.backends.iter().any(|b| b.uri == backend.uri);
+        if !is_there {
+            lines.push(format!("- {} (leaves: its dialogs stay)", backend.uri));
+        }
+    }
+    for backend in &new.backends {
+        let mut line = String::new();
+        let Some(was) = old.backends.iter().find(|b| b.uri == backend.uri) else {
+            lines.push(format!("+ {} weight {}", backend.uri, backend.weight));
+            continue;
+        };
+        if (was.weight, was.rweight) != (backend.weight, backend.rweight) {
+            let _ = write!(line, " weight {} -> {}", was.weight, backend.weight);
+        }
+        if was.priority != backend.priority {
+            let _ = write!(line, " priority {} -> {}", was.priority, backend.priority);
+        }
+        if was.usable != backend.usable {
+            let text = if backend.usable { "in use again" } else { "out of use by its flags" };
+            let _ = write!(line, " {text}");
+        }
+        if !line.is_empty() {
+            lines.push(format!("{}:{line}", backend.uri));
+        }
+    }
+    let uris = |pool: &super::config::Pool| -> Vec<String> {
+        pool.backends.iter().map(|backend| backend.uri.clone()).collect()
+    };
+    if lines.is_empty() && uris(old) != uris(new) {
+        lines.push("backends: another order".to_owned());
+    }
+    lines
+}
+
+/// For each pool that is in both tables and picks by key: its name and how much of 1 of its keys go elsewhere.
+#[must_use]
+pub fn moved_keys(old: &Table, new: &Table) -> Vec<(String, f64)> {
+    let mut moved = Vec::new();
+    for pool in &new.pools {
+        let was = old.pools.iter().find(|was| was.name == pool.name);
+        let Some(was) = was.filter(|was| was.key == pool.key) else { continue };
+        let is_keyed = |pool: &TablePool| pool.balance.key_use() != KeyUse::None;
+        if !is_keyed(was) || !is_keyed(pool) {
+            continue;
+        }
+        let differs = |number: &u32| {
+            let key = hash_key(&[&number.to_be_bytes()]);
+            holder(was, key) != holder(pool, key)
+        };
+        let count = u32::try_from((0..KEYS_SAMPLED).filter(differs).count()).unwrap_or(KEYS_SAMPLED);
+        moved.push((pool.name.clone(), f64::from(count) / f64::from(KEYS_SAMPLED)));
+    }
+    moved
+}
+
+fn holder(pool: &TablePool, key: u64) -> Option<std::net::SocketAddr> {
+    let backend = pool.balance.pick(Some(key), &pool.usable, &mut Rotation::new(0))?;
+    pool.backends.get(usize::from(backend)).map(|backend| backend.address)
+}
