@@ -3,6 +3,8 @@
 //! Owns: the one way from `Config` to `Parts`. Reads nothing but its arguments, so that `run`, `check` and
 //! `explain` route by the same table.
 
+use std::sync::Arc;
+
 use super::config::{Config, Pool};
 use crate::sip::balance::spec::Spec;
 use crate::sip::balance::{BackendSet, Balance, CompileError, Member};
@@ -13,7 +15,9 @@ const SLOT_SEED: u64 = 0x5349_5045_4447_4531;
 
 /// Compiles `config` for `shards` shards.
 pub fn table(config: &Config, shards: u8) -> Result<Parts, String> {
-    let pools: Result<Vec<_>, _> = config.pools.iter().map(pool).collect();
+    let mut meters = 0..;
+    let pools: Result<Vec<_>, _> =
+        (0..).zip(&config.pools).map(|(meter, of)| pool(of, meter, &mut meters)).collect();
     Ok(Parts {
         shards,
         listeners: config.listeners.clone(),
@@ -25,7 +29,11 @@ pub fn table(config: &Config, shards: u8) -> Result<Parts, String> {
     })
 }
 
-fn pool(pool: &Pool) -> Result<TablePool, String> {
+fn pool(
+    pool: &Pool,
+    meter: u32,
+    meters: &mut impl Iterator<Item = u32>,
+) -> Result<TablePool, String> {
     let members: Vec<Member<'_>> = pool
         .backends
         .iter()
@@ -48,15 +56,23 @@ fn pool(pool: &Pool) -> Result<TablePool, String> {
     Ok(TablePool {
         name: pool.name.clone(),
         key: pool.key.clone(),
-        balance,
+        balance: Arc::new(balance),
         backends: pool
             .backends
             .iter()
-            .map(|backend| Backend { uri: backend.uri.clone(), address: backend.address })
+            .zip(meters)
+            .map(|(backend, meter)| Backend {
+                uri: backend.uri.clone(),
+                address: backend.address,
+                meter,
+            })
             .collect(),
         usable,
+        down: BackendSet::empty(),
+        ramp: Vec::new(),
         send_from: pool.send_from,
         match_source_ip: pool.match_source_ip,
+        meter,
     })
 }
 
