@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sipedge::sip::balance::{BackendSet, Balance, Member, Spec};
+use sipedge::sip::balance::{Balance, Member, Spec};
 use sipedge::sip::core::Core;
 use sipedge::sip::message::Method;
 use sipedge::sip::outbox::Outbox;
@@ -24,24 +24,17 @@ const CALL_ID: &str = "a84b4c76e66710@192.168.1.20";
 /// One listener, one rendezvous pool of ten, one rule.
 pub(crate) fn table() -> Table {
     let backends: Vec<Backend> = (1..=10_u8)
-        .map(|n| Backend {
-            uri: format!("sip:10.0.0.{n}:5060"),
-            address: SocketAddr::from(([10, 0, 0, n], 5060)),
+        .map(|n| {
+            let address = SocketAddr::from(([10, 0, 0, n], 5060));
+            Backend::new(format!("sip:{address}"), address)
         })
         .collect();
     let member = |b: &'static str| Member { identity: b.as_bytes(), weight: 1, rweight: 0 };
     let members: Vec<Member<'_>> =
         backends.iter().map(|b| Member { identity: b.uri.as_bytes(), ..member("") }).collect();
     let spec = Spec::parse("rendezvous").expect("a balance");
-    let pool = Pool {
-        name: "pool".into(),
-        key: KeySource::CallId,
-        balance: Balance::compile(&spec, &members, 1).expect("compiles"),
-        usable: BackendSet::full(backends.len()),
-        backends,
-        send_from: None,
-        match_source_ip: false,
-    };
+    let balance = Balance::compile(&spec, &members, 1).expect("compiles");
+    let pool = Pool::new("pool".into(), KeySource::CallId, balance, backends);
     let rule = Rule {
         methods: Method::ALL.to_vec(),
         other_methods: vec![],

@@ -205,7 +205,7 @@ fn tell_pool(
     if decision.cause != Cause::Balanced && decision.backend.is_some() {
         return Ok(());
     }
-    let candidates = pool.balance.candidates(decision.key, &pool.usable, rotation);
+    let candidates = pool.candidates(decision.key, rotation);
     writeln!(out, "  candidates   {} of {} backends", candidates.len(), pool.backends.len())?;
     for (place, candidate) in (1..).zip(candidates.iter().take(CANDIDATES_SHOWN_MAX)) {
         let uri = pool.backends.get(usize::from(candidate.backend)).map_or("?", |b| b.uri.as_str());

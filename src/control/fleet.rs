@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use super::config::{self, Config};
 use crate::sip::Now;
-use crate::sip::balance::{BACKENDS_MAX, BackendSet, Balance, Member as BalanceMember};
-use crate::sip::route::table::{Backend, Parts, Pool as TablePool, Ramp};
+use crate::sip::balance::{BACKENDS_MAX, BackendSet, Balance, Member as BalanceMember, Ramp};
+use crate::sip::route::table::{Backend, Parts, Pool as TablePool};
 
 mod meters;
 #[cfg(test)]
@@ -234,7 +234,7 @@ impl Pool {
                 Standing { takes_new, ..standing }
             })
             .collect();
-        let (mut usable, mut down) = (BackendSet::default(), BackendSet::default());
+        let (mut usable, mut down) = (BackendSet::empty(), BackendSet::empty());
         let mut ramp = Vec::new();
         let tier = self.tier(&standings);
         for ((index, member), standing) in (0_u16..).zip(&self.members).zip(&standings) {

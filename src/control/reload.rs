@@ -276,6 +276,6 @@ pub fn moved_keys(old: &Table, new: &Table) -> Vec<(String, f64)> {
 }
 
 fn holder(pool: &TablePool, key: u64) -> Option<std::net::SocketAddr> {
-    let backend = pool.balance.pick(Some(key), &pool.usable, &mut Rotation::new(0))?;
+    let backend = pool.pick(Some(key), &mut Rotation::new(0))?;
     pool.backends.get(usize::from(backend)).map(|backend| backend.address)
 }

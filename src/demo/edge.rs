@@ -125,7 +125,7 @@ fn moved_keys(before: &Table, after: &Table, removed: SocketAddr) -> MovedKeys {
 
 fn holder(table: &Table, key: u64) -> Option<SocketAddr> {
     let pool = table.pools.first()?;
-    let backend = pool.balance.pick(Some(key), &pool.usable, &mut Rotation::new(0))?;
+    let backend = pool.pick(Some(key), &mut Rotation::new(0))?;
     pool.backends.get(usize::from(backend)).map(|backend| backend.address)
 }
 

@@ -11,6 +11,7 @@ use super::siphash::{SipHash13, SipKey};
 pub mod backend_set;
 pub mod kamailio;
 mod logarithm;
+mod ramp;
 pub mod rendezvous;
 pub mod rotation;
 pub mod spec;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use backend_set::{BACKENDS_MAX, BackendSet};
 use kamailio::Dispatcher;
+pub use ramp::Ramp;
 use rendezvous::Rendezvous;
 pub use rotation::Rotation;
 pub use spec::{Spec, SpecError};

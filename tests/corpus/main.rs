@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use expect::{Expectation, Outcome};
-use sipedge::sip::balance::{BackendSet, Balance, Member, Spec};
+use sipedge::sip::balance::{Balance, Member, Spec};
 use sipedge::sip::core::Core;
 use sipedge::sip::outbox::Outbox;
 use sipedge::sip::route::table::{
@@ -31,9 +31,8 @@ fn source() -> SocketAddr {
 fn table() -> Arc<Table> {
     let backends: Vec<Backend> = BACKENDS
         .iter()
-        .map(|address| Backend {
-            uri: format!("sip:{address}"),
-            address: address.parse().expect("a literal address"),
+        .map(|address| {
+            Backend::new(format!("sip:{address}"), address.parse().expect("a literal address"))
         })
         .collect();
     let members: Vec<Member<'_>> = backends
@@ -41,15 +40,8 @@ fn table() -> Arc<Table> {
         .map(|backend| Member { identity: backend.uri.as_bytes(), weight: 1, rweight: 1 })
         .collect();
     let spec = Spec::parse("rendezvous").expect("a known balance");
-    let pool = Pool {
-        name: "all".into(),
-        key: KeySource::CallId,
-        balance: Balance::compile(&spec, &members, 1).expect("three members"),
-        backends: backends.clone(),
-        usable: BackendSet::full(backends.len()),
-        send_from: None,
-        match_source_ip: false,
-    };
+    let balance = Balance::compile(&spec, &members, 1).expect("three members");
+    let pool = Pool::new("all".into(), KeySource::CallId, balance, backends);
     let rule = Rule {
         methods: vec![],
         other_methods: vec![],

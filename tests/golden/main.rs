@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use script::{Script, Step};
-use sipedge::sip::balance::{BackendSet, Balance, Member, Spec};
+use sipedge::sip::balance::{Balance, Member, Spec};
 use sipedge::sip::core::Core;
 use sipedge::sip::outbox::Outbox;
 use sipedge::sip::route::table::{
@@ -36,9 +36,8 @@ fn listener(name: &str, address: &str) -> Listener {
 fn pool() -> Pool {
     let backends: Vec<Backend> = BACKENDS
         .iter()
-        .map(|address| Backend {
-            uri: format!("sip:{address}"),
-            address: address.parse().expect("a literal address"),
+        .map(|address| {
+            Backend::new(format!("sip:{address}"), address.parse().expect("a literal address"))
         })
         .collect();
     let members: Vec<Member<'_>> = backends
@@ -46,14 +45,10 @@ fn pool() -> Pool {
         .map(|backend| Member { identity: backend.uri.as_bytes(), weight: 1, rweight: 1 })
         .collect();
     let spec = Spec::parse("rendezvous").expect("a known balance");
+    let balance = Balance::compile(&spec, &members, 1).expect("three members");
     Pool {
-        name: "calls".into(),
-        key: KeySource::CallId,
-        balance: Balance::compile(&spec, &members, 1).expect("three members"),
-        usable: BackendSet::full(backends.len()),
-        backends,
         send_from: Some(ListenerId(1)),
-        match_source_ip: false,
+        ..Pool::new("calls".into(), KeySource::CallId, balance, backends)
     }
 }
 

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sipedge::sip::balance::{BackendSet, Balance, Member, Spec};
+use sipedge::sip::balance::{Balance, Member, Spec};
 use sipedge::sip::core::Core;
 use sipedge::sip::outbox::Outbox;
 use sipedge::sip::route::table::{
@@ -74,21 +74,17 @@ impl Shape {
         let backends: Vec<Backend> = self
             .backends
             .iter()
-            .map(|text| Backend { uri: format!("sip:{text}"), address: address(text) })
+            .map(|text| Backend::new(format!("sip:{text}"), address(text)))
             .collect();
         let members: Vec<Member<'_>> = backends
             .iter()
             .map(|b| Member { identity: b.uri.as_bytes(), weight: 1, rweight: 0 })
             .collect();
         let spec = Spec::parse(&self.balance).expect("a balance");
+        let balance = Balance::compile(&spec, &members, 1).expect("these members");
         Pool {
-            name: "next hop".into(),
-            key: self.key.clone(),
-            balance: Balance::compile(&spec, &members, 1).expect("these members"),
-            usable: BackendSet::full(backends.len()),
-            backends,
             send_from: self.send_from.map(ListenerId),
-            match_source_ip: false,
+            ..Pool::new("next hop".into(), self.key.clone(), balance, backends)
         }
     }
 

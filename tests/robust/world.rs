@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sipedge::sip::balance::{BackendSet, Balance, Member, Spec};
+use sipedge::sip::balance::{Balance, Member, Spec};
 use sipedge::sip::core::Core;
 use sipedge::sip::message::Method;
 use sipedge::sip::outbox::Outbox;
@@ -80,19 +80,10 @@ fn pool(name: &str, balance: &str, key: KeySource, addresses: &[&str]) -> Pool {
     let members: Vec<Member<'_>> =
         uris.iter().map(|u| Member { identity: u.as_bytes(), weight: 1, rweight: 0 }).collect();
     let spec = Spec::parse(balance).expect("a known balance");
-    Pool {
-        name: name.into(),
-        key,
-        balance: Balance::compile(&spec, &members, 1).expect("members"),
-        usable: BackendSet::full(addresses.len()),
-        backends: uris
-            .iter()
-            .zip(addresses)
-            .map(|(uri, a)| Backend { uri: uri.clone(), address: address(a) })
-            .collect(),
-        send_from: None,
-        match_source_ip: false,
-    }
+    let balance = Balance::compile(&spec, &members, 1).expect("members");
+    let named = uris.iter().zip(addresses);
+    let backends = named.map(|(uri, a)| Backend::new(uri.clone(), address(a))).collect();
+    Pool::new(name.into(), key, balance, backends)
 }
 
 fn rule(action: Action) -> Rule {

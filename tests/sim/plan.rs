@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sipedge::sip::ListenerId;
-use sipedge::sip::balance::{BackendSet, Balance, Member, Spec};
+use sipedge::sip::balance::{Balance, Member, Spec};
 use sipedge::sip::message::Method;
 use sipedge::sip::route::table::{
     Action, Backend, Key, KeySource, Limits, Listener, Parts, Pool, Rule, Table,
@@ -173,16 +173,11 @@ fn pool(plan: &Plan, members: &[(usize, u32)]) -> Pool {
         .map(|(uri, weight, _)| Member { identity: uri.as_bytes(), weight: *weight, rweight: 0 })
         .collect();
     let spec = Spec::parse(plan.balance).expect("a known balance");
-    let backends =
-        named.iter().map(|(uri, _, address)| Backend { uri: uri.clone(), address: *address });
+    let backends = named.iter().map(|(uri, _, address)| Backend::new(uri.clone(), *address));
+    let balance = Balance::compile(&spec, &weighed, 1).expect("few members, each once");
     Pool {
-        name: "pool".to_owned(),
-        key: plan.key.clone(),
-        balance: Balance::compile(&spec, &weighed, 1).expect("few members, each once"),
-        usable: BackendSet::full(members.len()),
-        backends: backends.collect(),
         send_from: plan.has_private.then_some(ListenerId(1)),
-        match_source_ip: false,
+        ..Pool::new("pool".to_owned(), plan.key.clone(), balance, backends.collect())
     }
 }
 

@@ -87,7 +87,7 @@ fn shares(pool: &TablePool) -> Option<Vec<f64>> {
     let mut counts = vec![0_u32; pool.backends.len()];
     for number in 0..KEYS_SAMPLED {
         let key = hash_key(&[&number.to_be_bytes()]);
-        let picked = pool.balance.pick(Some(key), &pool.usable, &mut Rotation::new(0));
+        let picked = pool.pick(Some(key), &mut Rotation::new(0));
         if let Some(count) = picked.and_then(|picked| counts.get_mut(usize::from(picked))) {
             *count += 1;
         }

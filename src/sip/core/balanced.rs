@@ -58,7 +58,7 @@ impl<'a> Turn<'a> {
         number: Option<u64>,
     ) -> Option<(BackendRef, SocketAddr)> {
         let rotation = self.rotations.get_mut(usize::from(pool_index))?;
-        let backend = pool.balance.pick(number, &pool.usable, rotation)?;
+        let backend = pool.pick(number, rotation)?;
         let address = pool.backends.get(usize::from(backend))?.address;
         Some((BackendRef { pool: pool_index, backend }, address))
     }

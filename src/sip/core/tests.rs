@@ -23,24 +23,15 @@ fn listener(name: &str, bound: &str) -> Listener {
 }
 
 fn pool(name: &str, spec: &str, addresses: &[&str]) -> Pool {
-    let backends: Vec<Backend> = addresses
-        .iter()
-        .map(|a| Backend { uri: format!("sip:{a}"), address: address(a) })
-        .collect();
+    let backends: Vec<Backend> =
+        addresses.iter().map(|a| Backend::new(format!("sip:{a}"), address(a))).collect();
     let members: Vec<Member<'_>> = backends
         .iter()
         .map(|b| Member { identity: b.uri.as_bytes(), weight: 1, rweight: 0 })
         .collect();
     let spec = Spec::parse(spec).expect("a balance");
-    Pool {
-        name: name.into(),
-        key: KeySource::CallId,
-        balance: Balance::compile(&spec, &members, 1).expect("compiles"),
-        usable: BackendSet::full(backends.len()),
-        backends,
-        send_from: None,
-        match_source_ip: false,
-    }
+    let balance = Balance::compile(&spec, &members, 1).expect("compiles");
+    Pool::new(name.into(), KeySource::CallId, balance, backends)
 }
 
 fn rule(action: Action) -> Rule {
