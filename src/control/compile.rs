@@ -12,7 +12,7 @@ use crate::sip::route::table::Parts;
 /// # Errors
 /// When the members of a pool cannot be balanced the way that it says.
 pub fn table(config: &Config, shards: u8) -> Result<Parts, String> {
-    Ok(Fleet::new(config)?.parts(config, shards, &|_, _| Standing::GOOD))
+    Ok(Fleet::new(config)?.parts(config, shards, &|_, member| Standing::declared(member)))
 }
 
 /// Whether the balance of a pool looks at weights: what `check` prints depends on it.

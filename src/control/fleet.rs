@@ -44,6 +44,12 @@ pub struct Standing {
 impl Standing {
     /// Nothing is held against it.
     pub const GOOD: Self = Self { takes_new: true, is_down: false, share: SHARE_ALL };
+
+    /// What the configuration alone says of a member.
+    #[must_use]
+    pub const fn declared(member: &Member) -> Self {
+        Self { takes_new: member.is_listed_usable, ..Self::GOOD }
+    }
 }
 
 /// A member of a pool.
@@ -225,15 +231,8 @@ impl Pool {
 
     /// The pool as shards route by it.
     fn compiled(&self, standing: &dyn Fn(&Self, &Member) -> Standing) -> TablePool {
-        let standings: Vec<Standing> = self
-            .members
-            .iter()
-            .map(|member| {
-                let standing = standing(self, member);
-                let takes_new = standing.takes_new && member.is_listed_usable;
-                Standing { takes_new, ..standing }
-            })
-            .collect();
+        let standings: Vec<Standing> =
+            self.members.iter().map(|member| standing(self, member)).collect();
         let (mut usable, mut down) = (BackendSet::empty(), BackendSet::empty());
         let mut ramp = Vec::new();
         let tier = self.tier(&standings);

@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::config::Config;
 use super::event::{Ask, Event, Scrape};
 use super::fleet::{Fleet, Member, Pool, Standing};
-use super::health::Health;
+use super::health::{Health, State};
 use super::view;
 use crate::datapath::{InstallError, Report, Shards, Snapshot};
 use crate::sip::Now;
@@ -47,8 +47,10 @@ pub(super) struct Node {
     watch: Option<Watch>,
     reloads: Reloads,
     is_draining: bool,
-    /// Numbers probes, from a start by chance: no two nodes send the same.
-    probe_number: u64,
+    /// What health was when the table was made.
+    revision: u64,
+    /// Added to the numbers of probes: no two nodes, and no two starts, send the same.
+    probe_base: u64,
     slow_tick_due: Now,
     /// What a moment of zero was by the calendar, in milliseconds since 1970.
     origin_ms: u64,
@@ -84,7 +86,7 @@ impl Node {
         let Parts { file, config, fleet, shards, table, seed } = parts;
         let now = shards.now();
         let mut health = Health::new(seed);
-        health.adopt(now, &probing::specs(&config, &fleet));
+        health.adopt(now, &probing::specs(fleet.pools()));
         let watch = config.node.watch_config.then(|| Watch::new(&file));
         let calendar = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let origin = calendar.saturating_sub(Duration::from_micros(now.0));
@@ -99,7 +101,8 @@ impl Node {
             watch,
             reloads: Reloads { loaded_at: now, ..Reloads::default() },
             is_draining: false,
-            probe_number: seed,
+            revision: 0,
+            probe_base: seed,
             slow_tick_due: now,
             origin_ms: u64::try_from(origin.as_millis()).unwrap_or(u64::MAX),
         }
@@ -108,7 +111,8 @@ impl Node {
     /// How long nothing is due, unless an event comes.
     pub(super) fn time_to_wait(&self) -> Duration {
         let now = self.shards.now();
-        let due = self.health.next_due().map_or(self.slow_tick_due, |due| due.min(self.slow_tick_due));
+        let slow = self.slow_tick_due;
+        let due = self.health.next_due().map_or(slow, |due| due.min(slow));
         Duration::from_micros(due.0.saturating_sub(now.0)).min(TICK_MAX)
     }
 
@@ -136,20 +140,19 @@ impl Node {
     pub(super) fn tick(&mut self) {
         let now = self.shards.now();
         self.send_probes(now);
-        let mut is_stale = self.tell_changes();
+        let mut is_stale = false;
         if self.slow_tick_due <= now {
             let step = u64::try_from(SLOW_TICK.as_micros()).unwrap_or(u64::MAX);
             self.slow_tick_due = Now(now.0.saturating_add(step));
             self.listen_for_silence(now);
-            is_stale |= self.tell_changes();
             is_stale |= self.fleet.forget_leavers(now);
-            is_stale |= self.health.has_slow_starts(now);
             if self.watch.as_mut().is_some_and(Watch::has_settled_change) {
                 info!("{} was edited", self.file.display());
                 self.reload();
             }
         }
-        if is_stale {
+        self.tell_changes();
+        if is_stale || self.health.revision() != self.revision {
             self.install_and_log();
         }
     }
@@ -170,8 +173,8 @@ impl Node {
                 self.health.on_reply(at, transaction, source, status, retry_after_seconds);
             }
             Report::Unreachable { address, at } => self.health.on_unreachable(at, address),
-            Report::Busy { address, retry_after_seconds, at, .. } => {
-                self.health.on_busy(at, address, retry_after_seconds);
+            Report::Busy { backend, retry_after_seconds, at, .. } => {
+                self.health.on_busy(at, backend, retry_after_seconds);
             }
         }
     }
@@ -195,7 +198,7 @@ impl Node {
     fn install(&mut self) -> Result<(), InstallError> {
         let table = Arc::new(self.compiled(&self.config, &self.fleet));
         self.shards.install(&table)?;
-        self.table = table;
+        (self.table, self.revision) = (table, self.health.revision());
         Ok(())
     }
 
@@ -205,16 +208,17 @@ impl Node {
         }
     }
 
-    /// Logs what health decided. Says whether the table is stale.
-    fn tell_changes(&mut self) -> bool {
-        let changes = self.health.take_changes();
-        for change in &changes {
-            if change.is_worse() {
-                warn!("{change}");
-            } else {
-                info!("{change}");
+    /// Logs what health decided.
+    fn tell_changes(&mut self) {
+        for change in self.health.take_changes() {
+            let (pool, backend, why) = (&change.pool, &change.backend, &change.reason);
+            match (change.from, change.to) {
+                (from, to) if from == to => info!("pool {pool}: {backend} is {to}: {why}"),
+                (from, to @ (State::Inactive | State::Trying)) => {
+                    warn!("pool {pool}: {backend} {from} -> {to}: {why}");
+                }
+                (from, to) => info!("pool {pool}: {backend} {from} -> {to}: {why}"),
             }
         }
-        !changes.is_empty()
     }
 }

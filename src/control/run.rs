@@ -47,7 +47,7 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
     let options = options(&config);
     let count = u8::try_from(options.shards).map_err(|_| "too many shards".to_owned())?;
     let fleet = Fleet::new(&config)?;
-    let table = Arc::new(Table::new(fleet.parts(&config, count, &|_, _| Standing::GOOD)));
+    let table = Arc::new(Table::new(fleet.parts(&config, count, &|_, member| Standing::declared(member))));
     let seed: [u8; 8] =
         secret::random_bytes().map_err(|error| format!("no random seed: {error}"))?;
     let seed = u64::from_ne_bytes(seed);
@@ -124,15 +124,11 @@ fn drain(events: &Receiver<Event>, node: &mut Node) {
 
 /// A thread that sleeps until a shard reports, and passes it on.
 fn pass_on_reports(mut reports: Reports, events: SyncSender<Event>) -> Result<(), String> {
-    let pass_on = move || loop {
-        reports.wait(REPORTS_EVERY);
-        while let Some(report) = reports.take() {
-            if events.send(Event::Report(report)).is_err() {
-                return;
-            }
-        }
-        if reports.are_over() {
-            return;
+    let pass_on = move || {
+        let mut is_heard = true;
+        while is_heard {
+            reports.wait(REPORTS_EVERY);
+            reports.drain(|report| is_heard &= events.send(Event::Report(report)).is_ok());
         }
     };
     let thread = std::thread::Builder::new().name("reports".to_owned()).spawn(pass_on);

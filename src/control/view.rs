@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::health::view::Health;
+use super::health::{BackendView, ProbingView};
 
 /// The whole node.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -87,6 +87,8 @@ pub struct Pool {
     pub key: String,
     /// How a key finds its backend.
     pub balance: String,
+    /// How it is probed; nothing when it is not.
+    pub probe: Option<ProbingView>,
     /// The number of its counters.
     pub meter: u32,
     /// Members in the order that the balance counts them.
@@ -113,7 +115,7 @@ pub struct Backend {
     /// How much of 1 of all keys it has now; nothing where no key decides.
     pub share: Option<f64>,
     /// State, reason, probes, latency.
-    pub health: Option<Health>,
+    pub health: Option<BackendView>,
 }
 
 /// A member that has left.

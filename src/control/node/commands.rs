@@ -12,6 +12,9 @@ use crate::control::event::{BackendAction, Command, Outcome};
 use crate::control::fleet::Fleet;
 use crate::control::{reload, view};
 
+/// Who did it, as the reason of a state says.
+const BY_HAND: &str = "the operator";
+
 impl Node {
     /// Does it, and says what came of it.
     pub(super) fn obey(&mut self, command: Command) -> Outcome {
@@ -60,10 +63,10 @@ impl Node {
         let edit = reload::plan(&self.config, &new).map_err(|why| vec![why])?;
         let now = self.shards.now();
         let fleet = self.fleet.edited(&edit.config, now).map_err(|why| vec![why])?;
-        self.health.adopt(now, &probing::specs(&edit.config, &fleet));
+        self.health.adopt(now, &probing::specs(fleet.pools()));
         let table = Arc::new(self.compiled(&edit.config, &fleet));
         if let Err(why) = self.shards.install(&table) {
-            self.health.adopt(now, &probing::specs(&self.config, &self.fleet));
+            self.health.adopt(now, &probing::specs(self.fleet.pools()));
             return Err(vec![why.to_string()]);
         }
         let mut lines = edit.lines;
@@ -79,6 +82,7 @@ impl Node {
             _ => edit.config.node.watch_config.then(|| super::Watch::new(&self.file)),
         };
         (self.config, self.fleet, self.table) = (edit.config, fleet, table);
+        self.revision = self.health.revision();
         Ok(lines)
     }
 
@@ -105,21 +109,22 @@ impl Node {
         let now = self.shards.now();
         let mut lines = Vec::new();
         for pool in &pools {
-            let done = match action {
-                BackendAction::Disable => {
-                    self.health.disable(pool, uri, now);
-                    "disabled: no new keys, no probes, until it is enabled"
-                }
-                BackendAction::Drain => {
-                    self.health.drain(pool, uri, now);
-                    "draining: no new keys; its dialogs and transactions go on, until it is enabled"
-                }
-                BackendAction::Enable => {
-                    self.health.enable(pool, uri, now);
-                    "enabled"
-                }
+            let health = &mut self.health;
+            let (result, done) = match action {
+                BackendAction::Disable => (
+                    health.disable(pool, uri, now, BY_HAND),
+                    "disabled: no new keys, no probes, until it is enabled",
+                ),
+                BackendAction::Drain => (
+                    health.drain(pool, uri, BY_HAND),
+                    "draining: no new keys; its dialogs and transactions go on, until it is enabled",
+                ),
+                BackendAction::Enable => (health.enable(pool, uri, now, BY_HAND), "enabled"),
             };
-            lines.push(format!("pool {pool}: {uri} {done}"));
+            match result {
+                Ok(()) => lines.push(format!("pool {pool}: {uri} {done}")),
+                Err(why) => return unknown(why.to_string()),
+            }
         }
         self.tell_changes();
         match self.install() {

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::sip::Now;
+
 /// Requests without any response that make a silence.
 pub(super) const REQUESTS_MIN: u64 = 5;
 
@@ -28,19 +30,24 @@ struct Seen {
     count: Count,
     /// Requests since the last response.
     unanswered: u64,
+    /// When it had answered everything, or we began to look.
+    since: Now,
     /// There were some at the last look, too.
     is_waiting: bool,
 }
 
 impl Silence {
-    /// Looks at a backend once more; says how many requests it left unanswered, when that is a silence.
-    pub(super) fn look(&mut self, meter: u32, count: Count) -> Option<u64> {
-        let fresh = Seen { count, unanswered: 0, is_waiting: false };
+    /// Looks at a backend once more; says how many requests it left unanswered and since when, when that is a silence.
+    pub(super) fn look(&mut self, meter: u32, count: Count, now: Now) -> Option<(u32, Now)> {
+        let fresh = Seen { count, unanswered: 0, since: now, is_waiting: false };
         let seen = self.seen.entry(meter).or_insert(fresh);
         let requests = count.requests.saturating_sub(seen.count.requests);
         if count.responses != seen.count.responses {
             *seen = fresh;
             return None;
+        }
+        if seen.unanswered == 0 && requests == 0 {
+            seen.since = now;
         }
         seen.count = count;
         seen.unanswered = seen.unanswered.saturating_add(requests);
@@ -50,8 +57,9 @@ impl Silence {
             return None;
         }
         let unanswered = std::mem::take(&mut seen.unanswered);
+        let since = std::mem::replace(&mut seen.since, now);
         seen.is_waiting = false;
-        Some(unanswered)
+        Some((u32::try_from(unanswered).unwrap_or(u32::MAX), since))
     }
 
     /// Forgets all but these.
@@ -68,28 +76,44 @@ mod tests {
         Count { requests, responses }
     }
 
+    /// Looks once a second.
+    struct Looks(Silence, u64);
+
+    impl Looks {
+        fn new() -> Self {
+            Self(Silence::default(), 0)
+        }
+
+        fn look(&mut self, requests: u64, responses: u64) -> Option<(u32, u64)> {
+            self.1 += 1;
+            let count = Count { requests, responses };
+            let silence = self.0.look(1, count, Now(self.1 * 1_000_000));
+            silence.map(|(requests, since)| (requests, since.0 / 1_000_000))
+        }
+    }
+
     #[test]
     fn silence_is_several_requests_over_two_looks_without_any_response() {
-        let mut silence = Silence::default();
-        assert_eq!(silence.look(1, count(100, 90)), None, "nothing is known before");
-        assert_eq!(silence.look(1, count(110, 90)), None, "they are on their way");
-        assert_eq!(silence.look(1, count(110, 90)), Some(10));
-        assert_eq!(silence.look(1, count(110, 90)), None, "said once");
-        assert_eq!(silence.look(1, count(112, 90)), None);
-        assert_eq!(silence.look(1, count(114, 90)), None, "too few");
-        assert_eq!(silence.look(1, count(116, 90)), Some(6));
+        let mut looks = Looks::new();
+        assert_eq!(looks.look(100, 90), None, "nothing is known before");
+        assert_eq!(looks.look(110, 90), None, "they are on their way");
+        assert_eq!(looks.look(110, 90), Some((10, 1)));
+        assert_eq!(looks.look(110, 90), None, "said once");
+        assert_eq!(looks.look(112, 90), None);
+        assert_eq!(looks.look(114, 90), None, "too few");
+        assert_eq!(looks.look(116, 90), Some((6, 4)));
     }
 
     #[test]
     fn any_response_ends_it() {
-        let mut silence = Silence::default();
-        silence.look(1, count(0, 0));
-        assert_eq!(silence.look(1, count(50, 0)), None);
-        assert_eq!(silence.look(1, count(90, 1)), None);
-        assert_eq!(silence.look(1, count(99, 1)), None);
-        assert_eq!(silence.look(2, count(99, 0)), None, "another one");
-        assert_eq!(silence.look(1, count(99, 1)), Some(9));
-        silence.keep(|_| false);
-        assert_eq!(silence.look(1, count(200, 1)), None);
+        let mut looks = Looks::new();
+        looks.look(0, 0);
+        assert_eq!(looks.look(50, 0), None);
+        assert_eq!(looks.look(90, 1), None);
+        assert_eq!(looks.look(99, 1), None);
+        assert_eq!(looks.0.look(2, Count { requests: 99, responses: 0 }, Now(0)), None, "another");
+        assert_eq!(looks.look(99, 1), Some((9, 3)));
+        looks.0.keep(|_| false);
+        assert_eq!(looks.look(200, 1), None);
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Owns: where each thing of the view comes from.
 
-use super::{Node, probing};
+use super::Node;
 use crate::control::fleet::{Leaving, Member, Pool};
+use crate::control::health::PoolView;
 use crate::control::summary::{key_text, rule_text};
 use crate::control::view;
 use crate::sip::Now;
@@ -17,7 +18,8 @@ impl Node {
     /// Everything that is known.
     pub(super) fn view(&self) -> view::Node {
         let now = self.shards.now();
-        let pools = self.fleet.pools().iter().zip(&self.table.pools);
+        let health = self.health.view(now).pools;
+        let pools = self.fleet.pools().iter().zip(&self.table.pools).zip(health);
         view::Node {
             name: self.config.node.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
@@ -32,7 +34,7 @@ impl Node {
             },
             runs_on: self.shards.report().lines(),
             listeners: self.config.listeners.iter().map(listener).collect(),
-            pools: pools.map(|(pool, table)| self.view_pool(pool, table, now)).collect(),
+            pools: pools.map(|((pool, table), health)| view_pool(pool, table, health, now)).collect(),
             routes: self.config.rules.iter().map(|rule| rule_text(&self.config, rule)).collect(),
         }
     }
@@ -42,9 +44,12 @@ impl Node {
         self.origin_ms.saturating_add(at.0 / 1_000)
     }
 
-    fn view_pool(&self, pool: &Pool, table: &TablePool, now: Now) -> view::Pool {
+}
+
+fn view_pool(pool: &Pool, table: &TablePool, health: PoolView, now: Now) -> view::Pool {
+        let mut healths = health.backends.into_iter();
         let shares = shares(table);
-        let member = |(index, member): (usize, &Member)| view::Backend {
+        let mut member = |(index, member): (usize, &Member)| view::Backend {
             uri: member.uri.clone(),
             address: member.address.to_string(),
             weight: member.weight,
@@ -52,7 +57,7 @@ impl Node {
             meter: member.meter,
             takes_new: u16::try_from(index).is_ok_and(|index| table.usable.contains(index)),
             share: shares.as_ref().and_then(|shares| shares.get(index).copied()),
-            health: probing::view(&self.health, pool, member, self.origin_ms),
+            health: healths.next(),
         };
         let leaver = |leaver: &Leaving| view::Leaving {
             uri: leaver.uri.clone(),
@@ -64,12 +69,12 @@ impl Node {
             name: pool.config.name.clone(),
             key: key_text(&pool.config.key),
             balance: pool.config.balance.to_string(),
+            probe: health.probe,
             meter: pool.meter,
             backends: pool.members.iter().enumerate().map(member).collect(),
             leaving: pool.leaving.iter().map(leaver).collect(),
         }
     }
-}
 
 fn listener(listener: &crate::sip::route::table::Listener) -> view::Listener {
     view::Listener {

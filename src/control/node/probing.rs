@@ -1,0 +1,106 @@
+//! Probes on their way out, and what health says on its way into the table.
+//!
+//! Owns: which listener and which shard send a probe, and the translation between health and fleet. States are health's.
+
+use tracing::warn;
+
+use super::Node;
+use crate::control::config::{self, Config};
+use crate::control::fleet::{Member, Pool, SHARE_ALL, Standing};
+use crate::control::health::{BackendSpec, Health, PoolSpec, Probe};
+use crate::datapath::Outgoing;
+use crate::sip::probe::{self, ProbeRequest};
+use crate::sip::{ListenerId, Now};
+
+use super::silence::Count;
+
+impl Node {
+    /// Sends what is due.
+    pub(super) fn send_probes(&mut self, now: Now) {
+        while let Some(probe) = self.health.poll(now) {
+            match self.send_probe(&probe) {
+                Ok(transaction) => self.health.sent(probe.target, transaction),
+                Err(why) => {
+                    warn!("pool {}: a probe of {} was not sent: {why}", probe.pool, probe.uri);
+                    self.health.not_sent(probe.target, now);
+                }
+            }
+        }
+    }
+
+    fn send_probe(&mut self, probe: &Probe) -> Result<u64, String> {
+        let pool = self.config.pools.iter().find(|pool| pool.name == *probe.pool);
+        let listener = pool.and_then(|pool| listener(&self.config, pool, probe));
+        let listener = listener.ok_or("no unicast listener reaches it")?;
+        // All through one shard: they are few, and their order is kept.
+        let shard = 0;
+        let request = ProbeRequest {
+            listener,
+            shard,
+            method: &probe.settings.method,
+            target: &probe.uri,
+            from: probe.from.as_deref().or(probe.settings.from.as_deref()),
+            call_id: self.probe_base.wrapping_add(probe.call_id),
+            cseq: probe.cseq,
+        };
+        let mut bytes = Vec::new();
+        let transaction = probe::write(&self.table, &request, &mut bytes);
+        let outgoing = Outgoing { listener, destination: probe.address, bytes };
+        self.shards.send(usize::from(shard), outgoing).map_err(|error| error.to_string())?;
+        Ok(transaction)
+    }
+
+    /// Tells health who got requests and said nothing.
+    pub(super) fn listen_for_silence(&mut self, now: Now) {
+        let Ok(snapshot) = self.snapshot() else { return };
+        let sum = snapshot.merged();
+        for pool in self.fleet.pools() {
+            for member in &pool.members {
+                let counted = sum.backend(member.meter);
+                let count = Count { requests: counted.requests, responses: counted.responses() };
+                let silence = self.silence.look(member.meter, count, now);
+                if let Some((requests, since)) = silence {
+                    self.health.on_silence(now, member.address, requests, since);
+                }
+            }
+        }
+    }
+}
+
+/// Where a probe leaves from: where the operator says, else where the pool is sent from, else what reaches it; never from an
+/// anycast address, whose answers arrive at other nodes.
+fn listener(config: &Config, pool: &config::Pool, probe: &Probe) -> Option<ListenerId> {
+    config.probe_listener(pool, probe.address.ip())
+}
+
+/// What is to be probed.
+pub(super) fn specs(pools: &[Pool]) -> Vec<PoolSpec> {
+    let spec = |pool: &Pool| PoolSpec {
+        name: pool.config.name.clone(),
+        probe: pool.config.probe.clone(),
+        slow_start_us: pool.config.slow_start_us,
+        match_source_ip: pool.config.match_source_ip,
+        backends: pool.members.iter().map(backend_spec).collect(),
+    };
+    pools.iter().map(spec).collect()
+}
+
+fn backend_spec(member: &Member) -> BackendSpec {
+    BackendSpec {
+        identity: member.uri.clone(),
+        uri: member.uri.clone(),
+        address: member.address,
+        from: member.probe_from.clone(),
+        probed: member.is_probed,
+        declared: member.declared,
+    }
+}
+
+/// What a member may get.
+pub(super) fn standing(health: &Health, pool: &Pool, member: &Member, now: Now) -> Standing {
+    let Some(known) = health.standing(&pool.config.name, &member.uri) else {
+        return Standing::declared(member);
+    };
+    let share = u16::try_from(known.share(now)).unwrap_or(SHARE_ALL);
+    Standing { takes_new: known.takes_new, is_down: known.down, share }
+}
