@@ -27,7 +27,7 @@ impl Node {
     }
 
     /// Reads the configuration again and takes it over, or says why not.
-    pub(super) fn reload(&mut self) -> Outcome {
+    pub(in crate::control) fn reload(&mut self) -> Outcome {
         let outcome = match self.take_over() {
             Ok(lines) => {
                 info!("reload: taken over; {} changes", lines.len());
