@@ -23,7 +23,7 @@ pub const SHARDS_MAX: usize = 64;
 pub const BACKENDS_MAX: usize = 1024;
 
 /// A UDP listener (streams come later).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     /// Its name in the configuration.
     pub name: String,
@@ -47,7 +47,7 @@ pub enum Action {
 }
 
 /// One rule: all conditions must hold, an empty one always holds. The first rule that matches wins.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// Methods that it is for. [`Method::Other`] is compared by name in `other_methods`.
     pub methods: Vec<Method>,
@@ -242,6 +242,18 @@ impl Table {
             by_socket,
             by_address,
         }
+    }
+
+    /// A request finds the same pool, key and backend in this table and in `other`, and has the same branch: what is
+    /// remembered of transactions need not be looked up when one replaces the other.
+    #[must_use]
+    pub fn picks_as(&self, other: &Self) -> bool {
+        self.pools.len() == other.pools.len()
+            && self.pools.iter().zip(&other.pools).all(|(new, old)| new.picks_as(old))
+            && self.rules == other.rules
+            && self.listeners == other.listeners
+            && self.aliases == other.aliases
+            && self.ring == other.ring
     }
 
     /// The listener.

@@ -102,6 +102,26 @@ impl Pool {
         self.balance.pick_ramped(key, &self.usable, &self.ramp, rotation)
     }
 
+    /// Somebody may be given new keys.
+    #[must_use]
+    pub fn has_choice(&self) -> bool {
+        self.usable.iter().any(|backend| backend < self.balance.count())
+    }
+
+    /// A key finds the same backend here and in `other`, and nobody has died or come to life in between. Of balances that
+    /// were compiled apart it says no.
+    #[must_use]
+    pub fn picks_as(&self, other: &Self) -> bool {
+        let (mine, theirs) = (self.backends.iter(), other.backends.iter());
+        Arc::ptr_eq(&self.balance, &other.balance)
+            && self.usable == other.usable
+            && self.down == other.down
+            && self.ramp == other.ramp
+            && self.key == other.key
+            && self.match_source_ip == other.match_source_ip
+            && mine.map(|backend| backend.address).eq(theirs.map(|backend| backend.address))
+    }
+
     /// The backends in order of preference: see [`Balance::candidates`].
     #[must_use]
     pub fn candidates(&self, key: Option<u64>, rotation: &Rotation) -> Vec<Candidate> {
