@@ -99,7 +99,7 @@ impl Node {
             .pools()
             .iter()
             .filter(|pool| is_meant(&pool.config.name))
-            .filter(|pool| pool.members.iter().any(|member| member.uri == uri))
+            .filter(|pool| pool.members.iter().any(|member| member.uri() == uri))
             .map(|pool| pool.config.name.clone())
             .collect();
         if pools.is_empty() {
