@@ -57,7 +57,7 @@ pub fn run(config: &Config, problems: &Problems) -> Result<(), String> {
     for line in shards.report().lines() {
         info!("{line}");
     }
-    let page = Arc::new(page(config, sender));
+    let page = Arc::new(page(config, &table, sender));
     if let Some(address) = config.admin {
         let address = admin::start(address, Arc::clone(&page))?;
         info!("admin page on http://{address}/metrics and /healthz");
@@ -158,21 +158,17 @@ fn options(config: &Config) -> Options {
     }
 }
 
-fn page(config: &Config, events: Sender<Event>) -> Page {
+fn page(config: &Config, table: &Table, events: Sender<Event>) -> Page {
     let snapshot = move || {
         let (answer, counters) = channel();
         let ended = "the shards have ended";
         events.send(Event::Snapshot(answer)).map_err(|_| ended.to_owned())?;
         counters.recv_timeout(SNAPSHOT_TIME_MAX).map_err(|_| ended.to_owned())?
     };
-    let pool = |pool: &super::config::Pool| PoolLabels {
-        name: pool.name.clone(),
-        backends: pool.backends.iter().map(|b| (b.uri.clone(), b.usable)).collect(),
-    };
     let labels = Labels {
         node: config.node.name.clone(),
         listeners: config.listeners.iter().map(|listener| listener.name.clone()).collect(),
-        pools: config.pools.iter().map(pool).collect(),
+        pools: table.pools.iter().map(PoolLabels::new).collect(),
         rules: config.rules.len(),
     };
     Page { labels, draining: AtomicBool::new(false), snapshot: Box::new(snapshot) }
