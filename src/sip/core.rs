@@ -18,7 +18,7 @@ use super::route::table::{Backend, Pool, Table};
 use super::token::SealKey;
 use super::token::via::{EdgeParameter, TransactionFields, is_marked, loop_value};
 use super::transaction::{AddressNumber, INVITE_SECONDS, REQUEST_SECONDS, Transactions};
-use super::{BackendRef, Cause, DropReason, Now, Received, Verdict};
+use super::{BackendRef, Cause, DropReason, Now, Received, Verdict, probe};
 
 mod balanced;
 mod forward;
@@ -161,6 +161,7 @@ impl<'a> Turn<'a> {
             return Verdict::Drop(DropReason::ReceiveTruncated);
         }
         match response::way(self.table, &self.message, &mut self.outbox.edits) {
+            Err(DropReason::ResponseViaLast) => self.probe_answer(),
             Err(reason) => Verdict::Drop(reason),
             Ok((transmit, method)) => {
                 let decision = &mut self.outbox.decision;
@@ -168,9 +169,27 @@ impl<'a> Turn<'a> {
                 decision.origin = self.table.backend_at(self.received.source);
                 decision.backend = self.table.backend_reached_at(transmit.destination);
                 decision.cause = Cause::Via;
+                if code == 503 && decision.origin.is_some() {
+                    decision.retry_after_seconds = probe::retry_after_seconds(&self.message);
+                }
                 self.send(transmit)
             }
         }
+    }
+
+    /// A response that only we are left to read: the answer to a probe, or nothing that we asked for.
+    #[cold]
+    fn probe_answer(&mut self) -> Verdict {
+        let Some((transaction, method)) = probe::answered(self.table, &self.message) else {
+            return Verdict::Drop(DropReason::ResponseViaLast);
+        };
+        let decision = &mut self.outbox.decision;
+        decision.method = method;
+        decision.origin = self.table.backend_at(self.received.source);
+        decision.cause = Cause::Probe;
+        decision.transaction = transaction;
+        decision.retry_after_seconds = probe::retry_after_seconds(&self.message);
+        Verdict::Absorb
     }
 
     fn request(&mut self) -> Verdict {

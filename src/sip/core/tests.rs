@@ -210,6 +210,23 @@ fn response_goes_back_and_only_to_the_caller() {
 }
 
 #[test]
+fn retry_after_counts_in_the_503_of_a_backend() {
+    let mut world = World::new(parts("rendezvous"));
+    let sent = world.send(&request("INVITE", "sip:bob@example.com", ""), PHONE, 0);
+    let mut check = |status: &str, from: &str, expected: u32| {
+        let response = respond(&sent.text, status, "b1").replace("CSeq", "Retry-After: 30\r\nCSeq");
+        let back = world.send(&response, from, 0);
+        assert!(back.text.contains("Retry-After: 30\r\n"), "{}", back.text);
+        assert_eq!(world.outbox.decision().retry_after_seconds, expected, "{status} from {from}");
+        assert_eq!(world.outbox.decision().transaction, 0);
+    };
+    check("503 Busy", &sent.to, 30);
+    check("500 Busy", &sent.to, 0);
+    check("486 Busy Here", &sent.to, 0);
+    check("503 Busy", "198.51.100.7:5060", 0);
+}
+
+#[test]
 fn cancel_and_ack_follow_their_invite() {
     for balance in ["rendezvous", "round-robin", "random", "kamailio:4"] {
         let mut world = World::new(parts(balance));
