@@ -55,10 +55,14 @@ impl Node {
         let sum = snapshot.merged();
         for pool in self.fleet.pools() {
             for member in &pool.members {
-                let counted = sum.backend(member.meter);
-                let count = Count { requests: counted.requests, responses: counted.responses() };
+                let place = usize::try_from(member.meter).unwrap_or(usize::MAX);
+                let Some(traffic) = sum.traffic.backends.get(place) else { continue };
+                let responses = traffic.responses.iter().sum();
+                let count = Count { requests: traffic.requests, responses };
                 let silence = self.silence.look(member.meter, count, now);
-                if let Some((requests, since)) = silence {
+                // Nothing answers an ACK: those alone are no silence.
+                let waits = traffic.last_request > traffic.last_response;
+                if let Some((requests, since)) = silence.filter(|_| waits) {
                     self.health.on_silence(now, member.address, requests, since);
                 }
             }
