@@ -19,7 +19,7 @@ use super::traffic::NO_POOL;
 use crate::sip::core::Core;
 use crate::sip::outbox::{Outbox, Transmit};
 use crate::sip::route::table::Table;
-use crate::sip::{DropReason, Now, Received, Verdict, steer};
+use crate::sip::{BackendRef, Cause, Decision, DropReason, Now, Received, Verdict, steer};
 
 /// The longest wait: nothing depends on waking earlier than its own reason.
 const WAIT_MAX: Duration = Duration::from_secs(1);
@@ -212,6 +212,9 @@ impl Path {
         let decision = self.outbox.decision();
         self.counters.on_verdict(verdict, decision);
         let pool = self.counters.traffic.on_verdict(now, verdict, decision, self.core.table());
+        if let Some(report) = report(now, received.source, decision, self.core.table()) {
+            self.reporter.push(report);
+        }
         let outbox = &self.outbox;
         let (Verdict::Forward | Verdict::Respond, Some(transmit)) = (verdict, outbox.transmit())
         else {
@@ -250,4 +253,20 @@ impl Path {
             self.reporter.push(Report::Unreachable { address, at: now });
         }
     }
+}
+
+/// What a response tells control, if it is one of the few that do.
+fn report(now: Now, source: SocketAddr, decision: &Decision, table: &Table) -> Option<Report> {
+    let Decision { status, retry_after_seconds, transaction, .. } = *decision;
+    if decision.cause == Cause::Probe {
+        return Some(Report::Probe { transaction, status, retry_after_seconds, source, at: now });
+    }
+    if retry_after_seconds == 0 {
+        return None;
+    }
+    // The backend as the table knows it: it may send from another port.
+    let BackendRef { pool, backend } = decision.origin?;
+    let pool = table.pools.get(usize::from(pool))?;
+    let backend = pool.backends.get(usize::from(backend))?.address;
+    Some(Report::Busy { backend, status, retry_after_seconds, at: now })
 }
