@@ -6,6 +6,8 @@
 
 pub mod counters;
 pub mod small_histogram;
+pub mod tap;
+pub mod tap_filter;
 pub mod traffic;
 
 mod addr;

@@ -21,6 +21,7 @@ use super::reports::{self, Reporter};
 use super::shard::Shard;
 use super::shards::Shards;
 use super::sockets::bind_group;
+use super::tap::{self, Tap};
 use super::uring::{self, Uring};
 use crate::bpf::{self, Steered};
 use crate::sip::core::Core;
@@ -64,9 +65,11 @@ pub(super) fn start(
     let clock = Clock::start();
     let (reporters, reports) = reports::lines(shards, clock)
         .map_err(|error| StartError::System("make an eventfd", error))?;
+    let (tap_ends, taps) = tap::lanes(shards, clock);
     let mut all = Shards {
         desks,
         reports,
+        taps,
         threads: Vec::with_capacity(shards),
         answered,
         clock,
@@ -78,8 +81,9 @@ pub(super) fn start(
     all.shape.fit(table);
     let (started, starts) = channel();
     let by_shard = by_shard(groups, shards);
-    let ends = boxes.into_iter().zip(reporters);
-    for (index, (ends, sockets)) in ends.zip(by_shard).enumerate() {
+    let ends = boxes.into_iter().zip(reporters).zip(tap_ends);
+    for (index, (((mailbox, reporter), tap), sockets)) in ends.zip(by_shard).enumerate() {
+        let ends = Ends { mailbox, reporter, tap };
         let plan = Plan {
             index: u8::try_from(index).expect("at most SHARDS_MAX"),
             shards: u8::try_from(shards).expect("at most SHARDS_MAX"),
@@ -107,7 +111,11 @@ pub(super) fn start(
 }
 
 /// A shard's ends of the ways to others and to control.
-type Ends = (Mailbox, Reporter);
+pub(super) struct Ends {
+    pub(super) mailbox: Mailbox,
+    pub(super) reporter: Reporter,
+    pub(super) tap: Tap,
+}
 
 /// What a thread is told.
 struct Plan {
@@ -143,17 +151,13 @@ impl Plan {
         shard.map_or_else(|| Ok(Box::<Counters>::default()), Shard::run)
     }
 
-    fn prepare(
-        self,
-        sockets: Vec<UdpSocket>,
-        (mailbox, reporter): Ends,
-    ) -> Result<Shard, StartError> {
+    fn prepare(self, sockets: Vec<UdpSocket>, ends: Ends) -> Result<Shard, StartError> {
         if let Some(core) = self.core
             && !core_affinity::set_for_current(CoreId { id: core })
         {
             return Err(StartError::Core(core));
         }
-        let wake = Arc::clone(mailbox.wake());
+        let wake = Arc::clone(ends.mailbox.wake());
         let io = if self.io_uring {
             Uring::new(sockets, wake, self.send_queue_max, self.receive_buffers)
                 .map(|io| PacketIo::Uring(Box::new(io)))
@@ -162,7 +166,7 @@ impl Plan {
         };
         let io = io.map_err(|error| StartError::System("make rings and buffers", error))?;
         let core = Core::new(self.table, self.seed, self.index);
-        Ok(Shard::new(io, core, (mailbox, reporter), self.clock, (self.index, self.shards)))
+        Ok(Shard::new(io, core, ends, self.clock, (self.index, self.shards)))
     }
 }
 
