@@ -8,6 +8,7 @@ pub mod counters;
 
 mod addr;
 mod clock;
+mod inherited;
 mod mailbox;
 mod mmsg;
 mod options;

@@ -32,7 +32,7 @@ fn with_both(address: &str, send_queue_max: usize, receive_buffers: usize, test:
             continue;
         }
         let address = address.parse().expect("an address");
-        let (group, _) = bind_group(address, 1, 8 << 20).expect("sockets");
+        let (group, _) = bind_group(address, vec![], 1, 8 << 20).expect("sockets");
         let server = group[0].local_addr().expect("bound");
         let client = UdpSocket::bind(address).expect("a client");
         crate::datapath::sys::force_receive_buffer(client.as_fd(), 8 << 20).unwrap_or_default();
