@@ -13,6 +13,7 @@ pub mod traffic;
 mod addr;
 mod clock;
 mod icmp;
+mod inherited;
 mod mailbox;
 mod mmsg;
 mod options;

@@ -12,6 +12,7 @@ use core_affinity::CoreId;
 
 use super::clock::Clock;
 use super::counters::Counters;
+use super::inherited::Inherited;
 use super::mailbox::{self, Mailbox};
 use super::mmsg::Mmsg;
 use super::options::{Io, Options, Steering};
@@ -25,7 +26,7 @@ use super::tap::{self, Tap};
 use super::uring::{self, Uring};
 use crate::bpf::{self, Steered};
 use crate::sip::core::Core;
-use crate::sip::route::table::{SHARDS_MAX, Table};
+use crate::sip::route::table::{Listener, SHARDS_MAX, Table};
 
 pub(super) fn start(
     options: &Options,
@@ -43,12 +44,15 @@ pub(super) fn start(
     let io_uring = choose_io(options.io)?;
     let mut groups = Vec::with_capacity(table.listeners.len());
     let mut listeners = Vec::with_capacity(table.listeners.len());
-    for listener in &table.listeners {
-        let (group, buffers) = bind_group(listener.address, shards, options.socket_buffer_bytes)?;
+    let mut inherited = Inherited::take()?;
+    for Listener { address, .. } in &table.listeners {
+        let first = inherited.give(*address);
+        let (group, buffers) = bind_group(*address, first, shards, options.socket_buffer_bytes)?;
         let bound = group[0].local_addr();
-        listeners.push((bound.unwrap_or(listener.address), buffers));
+        listeners.push((bound.unwrap_or(*address), buffers));
         groups.push(group);
     }
+    inherited.must_be_empty()?;
     let (steered, ebpf_reason) = choose_steering(options, &groups)?;
     let report = StartReport {
         shards,
