@@ -4,6 +4,7 @@
 //! `explain` route by the same table.
 
 use super::config::{Config, Pool};
+use super::resolve::{Known, members};
 use crate::sip::balance::spec::Spec;
 use crate::sip::balance::{BackendSet, Balance, CompileError, Member};
 use crate::sip::route::table::{Backend, Parts, Pool as TablePool};
@@ -11,9 +12,15 @@ use crate::sip::route::table::{Backend, Parts, Pool as TablePool};
 /// Orders the slots of `kamailio:9` and `kamailio:11`: the same on every node.
 const SLOT_SEED: u64 = 0x5349_5045_4447_4531;
 
-/// Compiles `config` for `shards` shards.
+/// Compiles `config` for `shards` shards, when no name of a backend was looked up yet.
 pub fn table(config: &Config, shards: u8) -> Result<Parts, String> {
-    let pools: Result<Vec<_>, _> = config.pools.iter().map(pool).collect();
+    table_with_names(config, &Known::default(), shards)
+}
+
+/// Compiles `config` for `shards` shards. A backend whose name is not in `names` contributes no member.
+pub fn table_with_names(config: &Config, names: &Known, shards: u8) -> Result<Parts, String> {
+    let pools: Result<Vec<_>, _> =
+        config.pools.iter().map(|one| pool(one, config, names)).collect();
     Ok(Parts {
         shards,
         listeners: config.listeners.clone(),
@@ -25,21 +32,21 @@ pub fn table(config: &Config, shards: u8) -> Result<Parts, String> {
     })
 }
 
-fn pool(pool: &Pool) -> Result<TablePool, String> {
-    let members: Vec<Member<'_>> = pool
-        .backends
+fn pool(pool: &Pool, config: &Config, names: &Known) -> Result<TablePool, String> {
+    let known = members::of_pool(pool, names, |address| config.is_ours(address)).members;
+    let members: Vec<Member<'_>> = known
         .iter()
-        .map(|backend| Member {
-            identity: backend.uri.as_bytes(),
-            weight: backend.weight,
-            rweight: backend.rweight,
+        .map(|member| Member {
+            identity: member.identity.as_bytes(),
+            weight: member.weight,
+            rweight: member.rweight,
         })
         .collect();
     let balance = Balance::compile(&pool.balance, &members, SLOT_SEED)
         .map_err(|error: CompileError| format!("pool \"{}\": {error}", pool.name))?;
     let mut usable = BackendSet::full(members.len());
-    for (index, backend) in pool.backends.iter().enumerate() {
-        if !backend.usable
+    for (index, member) in known.iter().enumerate() {
+        if !member.is_listed_usable
             && let Ok(index) = u16::try_from(index)
         {
             usable.remove(index);
@@ -49,10 +56,9 @@ fn pool(pool: &Pool) -> Result<TablePool, String> {
         name: pool.name.clone(),
         key: pool.key.clone(),
         balance,
-        backends: pool
-            .backends
-            .iter()
-            .map(|backend| Backend { uri: backend.uri.clone(), address: backend.address })
+        backends: known
+            .into_iter()
+            .map(|member| Backend { uri: member.identity, address: member.address })
             .collect(),
         usable,
         send_from: pool.send_from,

@@ -7,5 +7,6 @@ pub mod admin;
 pub mod compile;
 pub mod config;
 pub mod explain;
+pub mod resolve;
 pub mod run;
 pub mod summary;

@@ -127,6 +127,10 @@ fn node(mut section: Section<'_>, _: Range<usize>, problems: &mut Problems) -> N
         io: section.string("io", problems),
         steering: section.string("steering", problems),
         aliases: section.strings("aliases", problems),
+        dns: section.strings("dns", problems),
+        dns_ttl_min_seconds: section.integer("dns_ttl_min_seconds", problems),
+        dns_ttl_max_seconds: section.integer("dns_ttl_max_seconds", problems),
+        dns_stale_max_seconds: section.integer("dns_stale_max_seconds", problems),
     };
     section.finish(problems);
     node

@@ -57,7 +57,7 @@ fn the_least_that_runs_has_the_defaults() {
     assert!(config.node.keys_by_chance);
     assert_eq!(config.admin, Some("127.0.0.1:9060".parse().unwrap()));
     assert_eq!(config.listeners[0].host, "192.0.2.1");
-    assert_eq!(config.pools[0].backends[0].address, "10.0.0.1:5060".parse().unwrap());
+    assert_eq!(config.pools[0].backends[0].target, Target::Address("10.0.0.1:5060".parse().unwrap()));
     assert_eq!(config.rules[0].action, Action::Pool(0));
     assert!(config.rules[0].record_route && config.rules[0].path);
 }

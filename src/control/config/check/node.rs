@@ -6,7 +6,7 @@ use super::super::address::{is_host_name, literal};
 use super::super::file::{At, Count, Node as FileNode};
 use super::super::problem::Problems;
 use super::super::{Io, Node, Steering, secret};
-use super::{accept, within, word};
+use super::{accept, dns, within, word};
 use crate::sip::route::table::{Key, SHARDS_MAX};
 
 /// Key ids are one base64 digit.
@@ -33,6 +33,7 @@ pub(super) fn check(file: &FileNode, folder: &Path, problems: &mut Problems) -> 
         io: io.unwrap_or_default(),
         steering: steering.unwrap_or_default(),
         aliases: aliases(file, problems),
+        dns: dns::check(file, problems),
     })
 }
 
