@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 
-pub use crate::datapath::{Io, Steering};
 use super::resolve;
+pub use crate::datapath::{Io, Steering};
 use crate::sip::balance::Spec;
 use crate::sip::route::table;
 

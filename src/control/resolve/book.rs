@@ -155,5 +155,7 @@ impl Told {
 
 /// Why something is stale or failed may change with each attempt; that alone is no news.
 fn is_same(old: &Outcome, new: &Outcome) -> bool {
-    old.found == new.found && discriminant(&old.state) == discriminant(&new.state) && old.notes == new.notes
+    old.found == new.found
+        && discriminant(&old.state) == discriminant(&new.state)
+        && old.notes == new.notes
 }

@@ -57,7 +57,12 @@ impl Cache {
     }
 
     /// What counts for a question now, and why it is old when it is.
-    pub(super) fn look(&self, query: &Query, stale_max: Duration, now: Duration) -> (Look<'_>, Option<&str>) {
+    pub(super) fn look(
+        &self,
+        query: &Query,
+        stale_max: Duration,
+        now: Duration,
+    ) -> (Look<'_>, Option<&str>) {
         let Some(set) = self.sets.get(query) else { return (Look::Pending, None) };
         match (&set.answer, &set.failure) {
             (Some((records, until)), _) if now < *until => (Look::Records(records), None),

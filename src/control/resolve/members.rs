@@ -97,7 +97,9 @@ pub fn of_pool(pool: &Pool, known: &Known, is_ours: impl Fn(SocketAddr) -> bool)
         }
     }
     // Kamailio's weights are percents of a set, and know no SRV.
-    if !matches!(pool.balance, Spec::Kamailio { .. }) && shares.iter().any(|share| *share != SHARE_ONE) {
+    if !matches!(pool.balance, Spec::Kamailio { .. })
+        && shares.iter().any(|share| *share != SHARE_ONE)
+    {
         for (member, share) in made.members.iter_mut().zip(shares) {
             member.weight = weighed(member.weight, share);
         }

@@ -206,7 +206,8 @@ impl<'a> Walk<'_, '_, 'a> {
         if !others.is_empty() {
             others.sort_unstable();
             others.dedup();
-            self.notes.push(format!("NAPTR records ignored: {} (only UDP is sent)", others.join(", ")));
+            self.notes
+                .push(format!("NAPTR records ignored: {} (only UDP is sent)", others.join(", ")));
         }
         if udp.is_empty() {
             // A domain that names transports, and not UDP, is not sent UDP unless its SRV records invite it.

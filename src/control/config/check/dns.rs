@@ -22,7 +22,11 @@ pub(super) fn check(file: &Node, problems: &mut Problems) -> Settings {
             problems.missing(&list.span, "no DNS server is named", help);
         }
         if let Some(extra) = list.value.get(SERVERS_MAX) {
-            problems.error(&extra.span, format!("more than {SERVERS_MAX} DNS servers"), "name fewer");
+            problems.error(
+                &extra.span,
+                format!("more than {SERVERS_MAX} DNS servers"),
+                "name fewer",
+            );
         }
         for at in &list.value {
             settings.servers.extend(accept(at, address::dns_server(&at.value), problems));

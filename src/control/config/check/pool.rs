@@ -176,7 +176,8 @@ fn set_families(
     listeners: &[Option<Listener>],
 ) {
     let only = send_from.map(|id| usize::from(id.0));
-    let senders = listeners.iter().enumerate().filter(|(place, _)| only.is_none_or(|only| only == *place));
+    let senders =
+        listeners.iter().enumerate().filter(|(place, _)| only.is_none_or(|only| only == *place));
     let senders: Vec<SocketAddr> =
         senders.filter_map(|(_, listener)| Some(listener.as_ref()?.address)).collect();
     for Found { backend, .. } in found {
