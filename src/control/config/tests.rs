@@ -299,7 +299,7 @@ fn the_keys_of_the_dns_are_read_and_judged() {
         &with("dns_ttl_min_seconds = 61\ndns_ttl_max_seconds = 60"),
         &["3:23 dns_ttl_min_seconds is 61, more than dns_ttl_max_seconds, 60"],
     );
-    let nine = vec!["\"udp:127.0.0.1:53\""; 9].join(", ");
+    let nine = ["\"udp:127.0.0.1:53\""; 9].join(", ");
     check(&with(&format!("dns = [{nine}]")), &["2:168 more than 8 DNS servers"]);
 }
 
@@ -323,7 +323,7 @@ fn a_name_is_looked_up_for_the_families_that_can_be_sent_to() {
     check_instead(
         "{ uri = \"sip:10.0.0.1\" }",
         "{ uri = \"sip:a.example\" }, { uri = \"sip:A.example.\" }",
-        &["7:47 a.example is in this pool already"],
+        &["7:48 a.example is in this pool already"],
     );
 }
 

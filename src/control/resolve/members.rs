@@ -15,7 +15,7 @@ mod tests;
 
 /// Weights of a pool with uneven SRV shares are this many times finer. What scales them all moves no key.
 const FINER: u64 = 1_024;
-const _: () = assert!(SHARE_ONE as u64 % FINER == 0);
+const _: () = assert!((SHARE_ONE as u64).is_multiple_of(FINER));
 
 /// A member of a pool: one address.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -28,10 +28,13 @@ fn pool(balance: Spec, backends: &[&str]) -> Pool {
     }
 }
 
-/// Outcomes from (host, addresses with priority and share).
-fn known(outcomes: &[(&str, &[(&str, u16, u32)])]) -> Known {
-    let one = |&(host, found): &(&str, &[(&str, u16, u32)])| {
-        let resolved = |&(address, priority, share): &(&str, u16, u32)| Resolved {
+/// An address with priority and share.
+type Row<'a> = (&'a str, u16, u32);
+
+/// Outcomes of hosts.
+fn known(outcomes: &[(&str, &[Row<'_>])]) -> Known {
+    let one = |&(host, found): &(&str, &[Row<'_>])| {
+        let resolved = |&(address, priority, share): &Row<'_>| Resolved {
             address: address.parse().unwrap(),
             priority,
             share,
@@ -132,11 +135,11 @@ fn a_pool_stays_within_its_bound() {
     let addresses: Vec<Vec<String>> = (0..10)
         .map(|host| (0..128).map(|last| format!("10.0.{host}.{last}:5060")).collect())
         .collect();
-    let rows: Vec<Vec<(&str, u16, u32)>> = addresses
+    let rows: Vec<Vec<Row<'_>>> = addresses
         .iter()
         .map(|of_host| of_host.iter().map(|address| (address.as_str(), 0, SHARE_ONE)).collect())
         .collect();
-    let outcomes: Vec<(&str, &[(&str, u16, u32)])> =
+    let outcomes: Vec<(&str, &[Row<'_>])> =
         hosts.iter().zip(&rows).map(|(host, rows)| (host.as_str(), rows.as_slice())).collect();
     let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
     let made = of_pool(&pool(Spec::Rendezvous, &hosts), &known(&outcomes), |_| false);
