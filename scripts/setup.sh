@@ -6,7 +6,7 @@ set -euo pipefail
 
 rust_needed="1.95"
 build_packages=(ca-certificates gcc libc6-dev make pkg-config clang libelf-dev zlib1g-dev)
-test_packages=(iproute2 kamailio sip-tester valgrind)
+test_packages=(iproute2 kamailio knot sip-tester valgrind)
 fuzz_packages=(g++)
 perf_packages=(git iproute2 kamailio libnginx-mod-stream nginx-light)
 
@@ -22,6 +22,7 @@ reason() {
     git) echo "comparison: which commit was measured" ;;
     iproute2) echo "live tests, comparison: addresses and network namespaces" ;;
     kamailio) echo "live tests, comparison: a server of another make" ;;
+    knot) echo "tests of names: a DNS server" ;;
     libnginx-mod-stream | nginx-light) echo "comparison: a balancer that knows no SIP" ;;
     sip-tester) echo "live tests: SIPp, which places and answers calls" ;;
     valgrind) echo "counts the instructions of the hot path" ;;
@@ -76,6 +77,7 @@ install_missing() {
   local services=() service
   if [ -d /run/systemd/system ]; then
     if [[ " ${missing[*]} " == *" kamailio "* ]]; then services+=(kamailio); fi
+    if [[ " ${missing[*]} " == *" knot "* ]]; then services+=(knot); fi
     if [[ " ${missing[*]} " == *" nginx-light "* ]]; then services+=(nginx); fi
   fi
   for service in "${services[@]}"; do

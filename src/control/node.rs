@@ -14,7 +14,8 @@ use super::config::Config;
 use super::event::{Ask, Event, Scrape};
 use super::fleet::{Fleet, Member, Pool, Standing};
 use super::health::{Health, State};
-use super::view;
+use super::resolve::{Known, Names, Resolution};
+use super::{resolve, view};
 use crate::datapath::{InstallError, Report, Shards, Snapshot};
 use crate::sip::Now;
 use crate::sip::route::table::Table;
@@ -40,6 +41,8 @@ pub(super) struct Node {
     file: PathBuf,
     config: Config,
     fleet: Fleet,
+    names: Names,
+    known: Known,
     health: Health,
     shards: Shards,
     table: Arc<Table>,
@@ -52,6 +55,8 @@ pub(super) struct Node {
     /// Added to the numbers of probes: no two nodes, and no two starts, send the same.
     probe_base: u64,
     slow_tick_due: Now,
+    /// When all shards last answered.
+    heartbeat: Now,
     /// What a moment of zero was by the calendar, in milliseconds since 1970.
     origin_ms: u64,
 }
@@ -73,6 +78,8 @@ pub(super) struct Parts {
     pub(super) config: Config,
     /// Its pools.
     pub(super) fleet: Fleet,
+    /// Keeps the names of its backends fresh.
+    pub(super) names: Names,
     /// The shards, with this table.
     pub(super) shards: Shards,
     /// The table that the shards started with.
@@ -83,7 +90,7 @@ pub(super) struct Parts {
 
 impl Node {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { file, config, fleet, shards, table, seed } = parts;
+        let Parts { file, config, fleet, names, shards, table, seed } = parts;
         let now = shards.now();
         let mut health = Health::new(seed);
         health.adopt(now, &probing::specs(fleet.pools()));
@@ -94,6 +101,8 @@ impl Node {
             file,
             config,
             fleet,
+            names,
+            known: Known::default(),
             health,
             shards,
             table,
@@ -104,6 +113,7 @@ impl Node {
             revision: 0,
             probe_base: seed,
             slow_tick_due: now,
+            heartbeat: now,
             origin_ms: u64::try_from(origin.as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -120,6 +130,7 @@ impl Node {
     pub(super) fn on(&mut self, event: Event) {
         match event {
             Event::Report(report) => self.on_report(&report),
+            Event::Resolved(resolution) => self.on_resolved(resolution),
             Event::Ask(Ask::Scrape(answer)) => {
                 let scrape = self.snapshot().map(|snapshot| Scrape { snapshot, view: self.view() });
                 // Who asked may have given up; so below.
@@ -154,6 +165,37 @@ impl Node {
         self.tell_changes();
         if is_stale || self.health.revision() != self.revision {
             self.install_and_log();
+        }
+    }
+
+    /// The service manager is to hear that all is well: `interval` has passed, and all shards answer.
+    pub(super) fn is_heartbeat_due(&mut self, interval: Option<Duration>) -> bool {
+        let Some(interval) = interval else { return false };
+        let now = self.shards.now();
+        let passed = Duration::from_micros(now.0.saturating_sub(self.heartbeat.0));
+        if passed < interval || self.snapshot().is_err() {
+            return false;
+        }
+        self.heartbeat = now;
+        true
+    }
+
+    /// A name stands for other addresses: members come and leave.
+    fn on_resolved(&mut self, resolution: Resolution) {
+        if resolution.outcome.state == resolve::State::Fresh {
+            info!("{resolution}");
+        } else {
+            warn!("{resolution}");
+        }
+        self.known.insert(resolution);
+        let now = self.shards.now();
+        match self.fleet.edited(&self.config, &self.known, now) {
+            Ok(fleet) => {
+                self.health.adopt(now, &probing::specs(fleet.pools()));
+                self.fleet = fleet;
+                self.install_and_log();
+            }
+            Err(error) => error!("the new addresses cannot be used: {error}"),
         }
     }
 

@@ -117,6 +117,9 @@ impl Edit {
             let shown = |drain: &super::config::Drain| format!("{} s, hook {:?}", drain.seconds, drain.hook);
             lines.push(format!("[node] drain: {} -> {}", shown(&old.drain), shown(&new.drain)));
         }
+        if old.dns != new.dns {
+            lines.push(format!("[node] dns: {:?} -> {:?}", old.dns, new.dns));
+        }
         if old.watch_config != new.watch_config {
             lines.push(format!("[node] watch_config: {} -> {}", old.watch_config, new.watch_config));
         }

@@ -12,12 +12,15 @@ use super::problem::{Problems, did_you_mean};
 use super::{ADMIN_DEFAULT, Config, address};
 
 mod backends;
+mod dns;
 mod limits;
 mod listen;
 mod node;
 mod pool;
 pub(super) mod probe;
 mod route;
+
+pub(super) use pool::is_ours;
 
 /// Judges `file`, which was read from `path`.
 pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option<Config> {

@@ -54,6 +54,14 @@ pub struct Node {
     pub drain_hook: Option<At<Vec<At<String>>>>,
     /// `watch_config`.
     pub watch_config: Option<At<bool>>,
+    /// `dns`.
+    pub dns: Option<At<Vec<At<String>>>>,
+    /// `dns_ttl_min_seconds`.
+    pub dns_ttl_min_seconds: Option<At<i64>>,
+    /// `dns_ttl_max_seconds`.
+    pub dns_ttl_max_seconds: Option<At<i64>>,
+    /// `dns_stale_max_seconds`.
+    pub dns_stale_max_seconds: Option<At<i64>>,
 }
 
 /// A number, or a word in its place.

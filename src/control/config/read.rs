@@ -132,6 +132,10 @@ fn node(mut section: Section<'_>, _: Range<usize>, problems: &mut Problems) -> N
         drain_seconds: section.integer("drain_seconds", problems),
         drain_hook: section.strings("drain_hook", problems),
         watch_config: section.boolean("watch_config", problems),
+        dns: section.strings("dns", problems),
+        dns_ttl_min_seconds: section.integer("dns_ttl_min_seconds", problems),
+        dns_ttl_max_seconds: section.integer("dns_ttl_max_seconds", problems),
+        dns_stale_max_seconds: section.integer("dns_stale_max_seconds", problems),
     };
     section.finish(problems);
     node

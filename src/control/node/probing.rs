@@ -63,7 +63,7 @@ impl Node {
                 // Nothing answers an ACK: those alone are no silence.
                 let waits = traffic.last_request > traffic.last_response;
                 if let Some((requests, since)) = silence.filter(|_| waits) {
-                    self.health.on_silence(now, member.address, requests, since);
+                    self.health.on_silence(now, member.of.address, requests, since);
                 }
             }
         }
@@ -86,7 +86,7 @@ fn backend_spec(member: &Member) -> BackendSpec {
     BackendSpec {
         identity: member.uri().to_owned(),
         uri: member.uri().to_owned(),
-        address: member.address,
+        address: member.of.address,
         from: member.config.ping_from.clone(),
         probed: member.config.probed,
         declared: member.config.declared,
