@@ -190,6 +190,23 @@ fn listed(
 #[cfg(test)]
 mod tests {
     use super::super::super::parse;
+    use super::{Declared, Flags, declared};
+
+    #[test]
+    fn flags_name_the_state_that_a_backend_starts_in() {
+        let rows = [
+            (0, Declared::Active),
+            (8, Declared::Active),
+            (2, Declared::Trying),
+            (1, Declared::Inactive),
+            (9, Declared::Inactive),
+            (4, Declared::Disabled),
+            (7, Declared::Disabled),
+        ];
+        for (flags, expected) in rows {
+            assert_eq!(declared(Flags(flags)), expected, "{flags}");
+        }
+    }
 
     #[test]
     fn problems_of_a_list_point_into_the_list() {
