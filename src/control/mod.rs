@@ -10,3 +10,4 @@ pub mod explain;
 pub mod health;
 pub mod run;
 pub mod summary;
+pub mod trace;

@@ -18,6 +18,7 @@ use super::compile;
 use super::config::problem::{Problems, Severity};
 use super::config::{Config, secret};
 use super::summary;
+use super::trace::Traces;
 use crate::datapath::{self, Options, Shards};
 use crate::sip::DropReason;
 use crate::sip::route::table::{SHARDS_MAX, Table};
@@ -57,6 +58,8 @@ pub fn run(config: &Config, problems: &Problems) -> Result<(), String> {
     for line in shards.report().lines() {
         info!("{line}");
     }
+    let traces = Traces::start(&config.trace, &config.node.name, shards.taps())?;
+    shards.trace(&traces.adopt(&table)).map_err(|error| error.to_string())?;
     let page = Arc::new(page(config, &table, sender));
     if let Some(address) = config.admin {
         let address = admin::start(address, Arc::clone(&page))?;
@@ -69,6 +72,8 @@ pub fn run(config: &Config, problems: &Problems) -> Result<(), String> {
     // Whoever asks from here on is told at once that nobody answers.
     drop(events);
     drain(shards);
+    // What was copied until now is written.
+    drop(traces);
     result
 }
 

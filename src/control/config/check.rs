@@ -17,6 +17,7 @@ mod listen;
 mod node;
 mod pool;
 mod route;
+mod trace;
 
 /// Judges `file`, which was read from `path`.
 pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option<Config> {
@@ -26,6 +27,7 @@ pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option
     let (limits, shard_limits) = limits::check(&file.limits, problems);
     let pools = pool::check(file, &listeners, folder, problems);
     let rules = route::check(file, problems);
+    let trace = trace::check(file, folder, problems);
     let admin = match &file.admin_listen {
         None => address::admin(ADMIN_DEFAULT).ok()?,
         Some(text) => accept(text, address::admin(&text.value), problems)?,
@@ -35,7 +37,7 @@ pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option
     }
     let listeners = listeners.into_iter().flatten().collect();
     let pools = pools.into_iter().flatten().collect();
-    Some(Config { node: node?, listeners, pools, rules, limits, shard_limits, admin })
+    Some(Config { node: node?, listeners, pools, rules, limits, shard_limits, admin, trace })
 }
 
 /// Turns a complaint about a value into a problem at its place.

@@ -18,6 +18,7 @@ pub mod problem;
 mod read;
 pub mod secret;
 mod section;
+pub mod trace;
 
 use problem::Problems;
 
@@ -38,6 +39,8 @@ pub struct Config {
     pub shard_limits: ShardLimits,
     /// `[admin]`; none when it is off.
     pub admin: Option<SocketAddr>,
+    /// `[trace]`.
+    pub trace: trace::Trace,
 }
 
 /// `[node]`.

@@ -10,6 +10,8 @@ use super::file::{Backend, File, Key, Limits, Listen, Node, Pool, Route, When};
 use super::problem::Problems;
 use super::section::{Section, wrong_type};
 
+mod trace;
+
 /// Reads `text`; what can be read is returned even when there are problems.
 pub(super) fn read(text: &str, problems: &mut Problems) -> File {
     let (root, errors) = DeTable::parse_recoverable(text);
@@ -35,6 +37,7 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> File {
             listen
         })
         .flatten(),
+        trace: single(&mut top, "trace", problems, trace::trace).unwrap_or_default(),
     };
     top.finish(problems);
     file
