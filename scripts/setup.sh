@@ -6,7 +6,7 @@ set -euo pipefail
 
 rust_needed="1.95"
 build_packages=(ca-certificates gcc libc6-dev make pkg-config clang libelf-dev zlib1g-dev)
-test_packages=(iproute2 kamailio sip-tester valgrind)
+test_packages=(iproute2 kamailio sip-tester sngrep tshark valgrind)
 fuzz_packages=(g++)
 perf_packages=(git iproute2 kamailio libnginx-mod-stream nginx-light)
 
@@ -24,6 +24,7 @@ reason() {
     kamailio) echo "live tests, comparison: a server of another make" ;;
     libnginx-mod-stream | nginx-light) echo "comparison: a balancer that knows no SIP" ;;
     sip-tester) echo "live tests: SIPp, which places and answers calls" ;;
+    sngrep | tshark) echo "live tests: read our traces" ;;
     valgrind) echo "counts the instructions of the hot path" ;;
   esac
 }

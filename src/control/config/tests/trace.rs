@@ -67,13 +67,7 @@ fn what_is_wrong_is_said_at_its_place() {
             "11:74 unknown key `sampel` in `hep`",
         ],
     );
-    wrong(
-        "pcap = { files = 1 }",
-        &["11:8 `pcap` has no folder", "11:18 files cannot be 1"],
-    );
-    wrong(
-        "decisions = { per_second_max = -1 }",
-        &["11:32 per_second_max cannot be -1"],
-    );
+    wrong("pcap = { files = 1 }", &["11:8 `pcap` has no folder", "11:18 files cannot be 1"]);
+    wrong("decisions = { per_second_max = -1 }", &["11:32 per_second_max cannot be -1"]);
     wrong("decisons = { }", &["11:1 unknown key `decisons` in [trace]"]);
 }
