@@ -6,7 +6,7 @@ set -euo pipefail
 
 rust_needed="1.95"
 build_packages=(ca-certificates gcc libc6-dev make pkg-config clang libelf-dev zlib1g-dev)
-test_packages=(iproute2 kamailio knot sip-tester valgrind)
+test_packages=(iproute2 kamailio knot sip-tester sngrep tshark valgrind)
 fuzz_packages=(g++)
 perf_packages=(git iproute2 kamailio libnginx-mod-stream nginx-light)
 
@@ -25,6 +25,7 @@ reason() {
     knot) echo "tests of names: a DNS server" ;;
     libnginx-mod-stream | nginx-light) echo "comparison: a balancer that knows no SIP" ;;
     sip-tester) echo "live tests: SIPp, which places and answers calls" ;;
+    sngrep | tshark) echo "live tests: read our traces" ;;
     valgrind) echo "counts the instructions of the hot path" ;;
   esac
 }

@@ -16,4 +16,5 @@ pub mod reload;
 pub mod resolve;
 pub mod run;
 pub mod summary;
+pub mod trace;
 pub mod view;

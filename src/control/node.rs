@@ -15,6 +15,7 @@ use super::event::{Ask, Event, Scrape};
 use super::fleet::{Fleet, Member, Pool, Standing};
 use super::health::{Health, State};
 use super::resolve::{Known, Names, Resolution};
+use super::trace::Traces;
 use super::{resolve, view};
 use crate::datapath::{InstallError, Report, Shards, Snapshot};
 use crate::sip::Now;
@@ -46,6 +47,7 @@ pub(super) struct Node {
     health: Health,
     shards: Shards,
     table: Arc<Table>,
+    traces: Traces,
     silence: Silence,
     watch: Option<Watch>,
     reloads: Reloads,
@@ -84,20 +86,22 @@ pub(super) struct Parts {
     pub(super) shards: Shards,
     /// The table that the shards started with.
     pub(super) table: Arc<Table>,
+    /// Copies of messages, for who asked for them.
+    pub(super) traces: Traces,
     /// Any number, another one for each start.
     pub(super) seed: u64,
 }
 
 impl Node {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { file, config, fleet, names, shards, table, seed } = parts;
+        let Parts { file, config, fleet, names, shards, table, traces, seed } = parts;
         let now = shards.now();
         let mut health = Health::new(seed);
         health.adopt(now, &probing::specs(fleet.pools()));
         let watch = config.node.watch_config.then(|| Watch::new(&file));
         let calendar = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let origin = calendar.saturating_sub(Duration::from_micros(now.0));
-        Self {
+        let mut node = Self {
             file,
             config,
             fleet,
@@ -106,6 +110,7 @@ impl Node {
             health,
             shards,
             table,
+            traces,
             silence: Silence::default(),
             watch,
             reloads: Reloads { loaded_at: now, ..Reloads::default() },
@@ -115,7 +120,11 @@ impl Node {
             slow_tick_due: now,
             heartbeat: now,
             origin_ms: u64::try_from(origin.as_millis()).unwrap_or(u64::MAX),
+        };
+        if let Err(error) = node.trace() {
+            error!("nothing can be traced: {error}");
         }
+        node
     }
 
     /// How long nothing is due, unless an event comes.
@@ -138,6 +147,9 @@ impl Node {
             }
             Event::Ask(Ask::View(answer)) => {
                 let _ = answer.send(self.view());
+            }
+            Event::Ask(Ask::Decisions(answer)) => {
+                let _ = answer.send(self.traces.recent());
             }
             Event::Ask(Ask::Do(command, answer)) => {
                 let outcome = self.obey(command);
@@ -204,9 +216,9 @@ impl Node {
         self.shards.all_running()
     }
 
-    /// The shards, when all is over.
-    pub(super) fn into_shards(self) -> Shards {
-        self.shards
+    /// The shards and their traces, when all is over: what the shards do until their end is traced, too.
+    pub(super) fn into_parts(self) -> (Shards, Traces) {
+        (self.shards, self.traces)
     }
 
     fn on_report(&mut self, report: &Report) {
@@ -241,7 +253,12 @@ impl Node {
         let table = Arc::new(self.compiled(&self.config, &self.fleet));
         self.shards.install(&table)?;
         (self.table, self.revision) = (table, self.health.revision());
-        Ok(())
+        self.trace()
+    }
+
+    /// Tells the shards what is traced of the pools of this table.
+    fn trace(&mut self) -> Result<(), InstallError> {
+        self.shards.trace(&self.traces.adopt(&self.table))
     }
 
     fn install_and_log(&mut self) {

@@ -86,6 +86,7 @@ impl Edit {
             &mut new.limits.transactions_max,
             restart,
         );
+        keep("[trace]", &running.trace, &mut new.trace, restart);
         keep("[admin] listen", &running.admin, &mut new.admin, restart);
     }
 

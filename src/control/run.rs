@@ -21,6 +21,7 @@ use super::node::{Ending, Node, Parts};
 use super::notify::Notify;
 use super::resolve::{Known, Names};
 use super::summary;
+use super::trace::Traces;
 use crate::datapath::{Options, Reports, Shards};
 use crate::sip::DropReason;
 use crate::sip::route::table::{SHARDS_MAX, Table};
@@ -58,6 +59,7 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
     for line in shards.report().lines() {
         info!("{line}");
     }
+    let traces = Traces::start(&config.trace, &config.node.name, shards.taps())?;
     let page = Arc::new(Page::new(sender.clone()));
     if let Some(address) = config.admin {
         let address = admin::start(address, Arc::clone(&page))?;
@@ -66,7 +68,7 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
     pass_on_reports(shards.reports(), sender.clone())?;
     let names = watch_names(&config, sender)?;
     let file = file.to_owned();
-    let parts = Parts { file, config, fleet, names, shards, table, seed };
+    let parts = Parts { file, config, fleet, names, shards, table, traces, seed };
     let mut node = Node::new(parts);
     let notify = Notify::from_environment();
     info!("ready");
@@ -81,9 +83,12 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
     ending.store(true, Ordering::Relaxed);
     // Whoever asks from here on is told at once that nobody answers.
     drop(events);
-    let sum = node.into_shards().drain(DRAIN_TIME_MAX).merged();
+    let (shards, traces) = node.into_parts();
+    let sum = shards.drain(DRAIN_TIME_MAX).merged();
     let dropped: u64 = DropReason::ALL.iter().map(|&reason| sum.dropped(reason)).sum();
     info!("ended: {} messages received, {} sent, {dropped} dropped", sum.received, sum.sent);
+    // What was copied until now is written.
+    drop(traces);
     result
 }
 

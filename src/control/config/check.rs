@@ -19,6 +19,7 @@ mod node;
 mod pool;
 pub(super) mod probe;
 mod route;
+mod trace;
 
 pub(super) use pool::is_ours;
 
@@ -30,6 +31,7 @@ pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option
     let (limits, shard_limits) = limits::check(&file.limits, problems);
     let pools = pool::check(file, &listeners, folder, problems);
     let rules = route::check(file, problems);
+    let trace = trace::check(file, folder, problems);
     let admin = match &file.admin_listen {
         None => address::admin(ADMIN_DEFAULT).ok()?,
         Some(text) => accept(text, address::admin(&text.value), problems)?,
@@ -40,7 +42,7 @@ pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option
     let listeners = listeners.into_iter().flatten().collect();
     let pools = pools.into_iter().flatten().collect();
     let anycast = probe::anycast(&file.listen).collect();
-    Some(Config { node: node?, listeners, anycast, pools, rules, limits, shard_limits, admin })
+    Some(Config { node: node?, listeners, anycast, pools, rules, limits, shard_limits, admin, trace })
 }
 
 /// Turns a complaint about a value into a problem at its place.

@@ -22,6 +22,7 @@ pub mod problem;
 mod read;
 pub mod secret;
 mod section;
+pub mod trace;
 
 use problem::Problems;
 
@@ -44,6 +45,8 @@ pub struct Config {
     pub shard_limits: ShardLimits,
     /// `[admin]`; none when it is off.
     pub admin: Option<SocketAddr>,
+    /// `[trace]`.
+    pub trace: trace::Trace,
 }
 
 impl Config {

@@ -12,6 +12,8 @@ use super::file::{
 use super::problem::Problems;
 use super::section::{Section, wrong_type};
 
+mod trace;
+
 /// Reads `text`; what can be read is returned even when there are problems.
 pub(super) fn read(text: &str, problems: &mut Problems) -> File {
     let (root, errors) = DeTable::parse_recoverable(text);
@@ -37,6 +39,7 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> File {
             listen
         })
         .flatten(),
+        trace: single(&mut top, "trace", problems, trace::trace).unwrap_or_default(),
     };
     top.finish(problems);
     file

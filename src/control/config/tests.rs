@@ -7,6 +7,8 @@ use super::*;
 use crate::sip::ListenerId;
 use crate::sip::route::table::Action;
 
+mod trace;
+
 const GOOD: &str = r#"
 [[listen]]
 name = "public"

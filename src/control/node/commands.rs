@@ -86,6 +86,9 @@ impl Node {
         };
         (self.config, self.fleet, self.table) = (edit.config, fleet, table);
         self.revision = self.health.revision();
+        if let Err(why) = self.trace() {
+            lines.push(format!("nothing is traced any more: {why}"));
+        }
         Ok(lines)
     }
 

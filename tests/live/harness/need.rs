@@ -23,6 +23,8 @@ pub(crate) enum Need {
     IoUring,
     /// The right to make network namespaces, and the `ip` program.
     Netns,
+    /// tshark and sngrep, which read traces.
+    Readers,
     /// The address ::1.
     Ipv6,
     /// The edge itself: its stand-in cannot do this.
@@ -48,6 +50,10 @@ impl Need {
             }
             Self::Netns if !has("ip") => (false, "needs ip (apt install iproute2)"),
             Self::Netns => (has_right(CAP_SYS_ADMIN), "needs CAP_SYS_ADMIN (run as root)"),
+            Self::Readers => {
+                let are_there = has("tshark") && has("sngrep");
+                (are_there, "needs tshark and sngrep (apt install tshark sngrep)")
+            }
             Self::Ipv6 => {
                 (UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok(), "needs the address ::1")
             }
