@@ -54,8 +54,6 @@ pub(super) struct Node {
     is_draining: bool,
     /// What health was when the table was made.
     revision: u64,
-    /// Added to the numbers of probes: no two nodes, and no two starts, send the same.
-    probe_base: u64,
     slow_tick_due: Now,
     /// When all shards last answered.
     heartbeat: Now,
@@ -116,7 +114,6 @@ impl Node {
             reloads: Reloads { loaded_at: now, ..Reloads::default() },
             is_draining: false,
             revision: 0,
-            probe_base: seed,
             slow_tick_due: now,
             heartbeat: now,
             origin_ms: u64::try_from(origin.as_millis()).unwrap_or(u64::MAX),
