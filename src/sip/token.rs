@@ -251,9 +251,11 @@ mod tests {
     #[test]
     fn every_changed_character_is_noticed() {
         let ring = ring(&[1, 2]);
+        // Under miri, some thousand times slower, a few places.
+        let step = if cfg!(miri) { 11 } else { 1 };
         for token in tokens() {
             let text = token.seal(&ring, 7).as_bytes().to_vec();
-            for place in 4..text.len() {
+            for place in (4..text.len()).step_by(step) {
                 for wrong in [b'A', b'B', b'-', b'!', 0xff] {
                     let mut changed = text.clone();
                     if changed[place] == wrong {
@@ -263,7 +265,7 @@ mod tests {
                     assert!(FlowToken::open(&changed, &ring).is_err(), "place {place}");
                 }
             }
-            for size in 0..text.len() {
+            for size in (0..text.len()).step_by(step) {
                 assert!(FlowToken::open(&text[..size], &ring).is_err(), "cut at {size}");
             }
             let mut longer = text.to_vec();

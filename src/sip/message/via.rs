@@ -233,6 +233,9 @@ mod tests {
                 assert!(any.is_at_end(), "{}", value.escape_ascii());
             }
         }
-        assert!(usual > 100, "the usual spelling was met {usual} times");
+        assert!(
+            usual > if cfg!(miri) { 30 } else { 100 },
+            "the usual spelling was met {usual} times"
+        );
     }
 }
