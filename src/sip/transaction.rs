@@ -175,6 +175,14 @@ impl Transactions {
         Some(Recent { backend, is_answered: word & ANSWERED != 0 })
     }
 
+    /// The INVITE of this transaction was answered, wherever it went.
+    #[must_use]
+    pub fn is_answered(&self, id: u64, now: Now) -> bool {
+        let is_it = |entry: &Entry| entry.id == id && entry.expires > seconds(now);
+        let ways = &self.places[place(&self.places, id)].0;
+        ways.iter().any(|entry| is_it(entry) && entry.backend & ANSWERED != 0)
+    }
+
     /// The routing table was replaced: from now on keyed transactions are looked up.
     pub fn watch(&mut self) {
         self.watch = Watch::Starts;
