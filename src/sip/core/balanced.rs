@@ -32,8 +32,8 @@ impl<'a> Turn<'a> {
         if is_looked_up
             && let Some((key, id, recent)) = self.recent(pass.fields, newest_id)
             && let Ok(backend) = self.recent_backend(pool_index, recent.backend)
-            && !(leaves(pool, backend, &recent, pass.head.method)
-                && !self.is_answered_elsewhere(pass.fields))
+            && (!leaves(pool, backend, &recent, pass.head.method)
+                || self.is_answered_elsewhere(pass.fields))
         {
             // One that has left all pools is still reached from where its pool is.
             let of_pool = pool.send_from.and_then(|id| self.table.listener(id));
