@@ -62,7 +62,7 @@ fn an_address_in_use_says_what_to_do() {
 fn a_connection_that_says_nothing_is_ended_and_its_place_is_free_again() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let page = page(Box::new(|| Ok(nothing())));
-    let (sender, receiver) = std::sync::mpsc::channel();
+    let (sender, receiver) = channel();
     std::thread::spawn(move || {
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind(any_port()).await.unwrap();

@@ -13,7 +13,7 @@ fn config(backends: &[(&str, i32)]) -> Config {
         "[[listen]]\nname = \"a\"\naddress = \"udp:192.0.2.1:5060\"\n\
          [[pool]]\nname = \"p\"\nbackends = [{list}]\n[[route]]\npool = \"p\"\n"
     );
-    crate::control::config::parse(Path::new("a.toml"), &text).expect("it is valid").0
+    config::parse(Path::new("a.toml"), &text).expect("it is valid").0
 }
 
 const A: &str = "sip:10.0.0.1";

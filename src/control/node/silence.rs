@@ -72,10 +72,6 @@ impl Silence {
 mod tests {
     use super::*;
 
-    fn count(requests: u64, responses: u64) -> Count {
-        Count { requests, responses }
-    }
-
     /// Looks once a second.
     struct Looks(Silence, u64);
 

@@ -176,6 +176,7 @@ fn answers_to_probes_are_reported_whichever_shard_sent_them() {
                 method: "OPTIONS",
                 target: "sip:backend.example.com",
                 from: None,
+                user_agent: "sipedge",
                 call_id: number,
                 cseq: 1,
             };

@@ -57,6 +57,7 @@ fn parts(balance: &str) -> Parts {
         keys: vec![Key { id: 1, secret: [7; 32] }],
         limits: Limits { transactions_max: 64, ..Limits::default() },
         aliases: vec!["edge.example.com".into()],
+        is_draining: false,
     }
 }
 

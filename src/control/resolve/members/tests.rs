@@ -2,6 +2,7 @@
 
 use super::super::{Families, Outcome, Resolution, State};
 use super::*;
+use crate::control::health::Declared;
 use crate::sip::route::table::KeySource;
 
 fn name(host: &str) -> Name {
@@ -14,7 +15,17 @@ fn backend(text: &str) -> Backend {
         Ok(address) => Target::Address(address),
         Err(_) => Target::Name(name(text)),
     };
-    Backend { uri: format!("sip:{text}"), target, weight: 100, rweight: 7, usable: true }
+    Backend {
+        uri: format!("sip:{text}"),
+        target,
+        weight: 100,
+        rweight: 7,
+        priority: 0,
+        usable: true,
+        declared: Declared::Active,
+        probed: true,
+        ping_from: None,
+    }
 }
 
 fn pool(balance: Spec, backends: &[&str]) -> Pool {
@@ -25,6 +36,8 @@ fn pool(balance: Spec, backends: &[&str]) -> Pool {
         backends: backends.iter().map(|text| backend(text)).collect(),
         send_from: None,
         match_source_ip: false,
+        probe: None,
+        slow_start_s: 0,
     }
 }
 
