@@ -207,7 +207,8 @@ impl Pool {
 
     /// Who leaves, or left before, when `members` stay.
     fn leavers(&self, members: &[Member], now: Now) -> Vec<Leaving> {
-        let is_gone = |address: SocketAddr| members.iter().all(|member| member.of.address != address);
+        let is_gone =
+            |address: SocketAddr| members.iter().all(|member| member.of.address != address);
         let mut leaving = self.leaving.clone();
         leaving.extend(self.members.iter().map(|member| Leaving {
             uri: member.uri().to_owned(),
@@ -260,7 +261,12 @@ impl Pool {
             name: self.config.name.clone(),
             key: self.config.key.clone(),
             balance: Arc::clone(&self.balance),
-            backends: self.members.iter().map(member).chain(self.leaving.iter().map(leaver)).collect(),
+            backends: self
+                .members
+                .iter()
+                .map(member)
+                .chain(self.leaving.iter().map(leaver))
+                .collect(),
             usable,
             down,
             ramp,

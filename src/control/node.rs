@@ -97,8 +97,6 @@ impl Node {
         let mut health = Health::new(seed);
         health.adopt(now, &probing::specs(fleet.pools()));
         let watch = config.node.watch_config.then(|| Watch::new(&file));
-        let calendar = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let origin = calendar.saturating_sub(Duration::from_micros(now.0));
         let mut node = Self {
             file,
             config,
@@ -116,7 +114,7 @@ impl Node {
             revision: 0,
             slow_tick_due: now,
             heartbeat: now,
-            origin_ms: u64::try_from(origin.as_millis()).unwrap_or(u64::MAX),
+            origin_ms: calendar_ms().saturating_sub(now.0 / 1_000),
         };
         if let Err(error) = node.trace() {
             error!("nothing can be traced: {error}");
@@ -277,4 +275,11 @@ impl Node {
             }
         }
     }
+}
+
+/// Milliseconds since 1970, for what people read.
+#[expect(clippy::disallowed_methods, reason = "the view shows moments by the calendar; nothing is decided by them")]
+fn calendar_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

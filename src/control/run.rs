@@ -50,7 +50,8 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
     let options = options(&config);
     let count = u8::try_from(options.shards).map_err(|_| "too many shards".to_owned())?;
     let fleet = Fleet::new(&config, &Known::default())?;
-    let table = Arc::new(Table::new(fleet.parts(&config, count, &|_, member| Standing::declared(member))));
+    let table =
+        Arc::new(Table::new(fleet.parts(&config, count, &|_, member| Standing::declared(member))));
     let seed: [u8; 8] =
         secret::random_bytes().map_err(|error| format!("no random seed: {error}"))?;
     let seed = u64::from_ne_bytes(seed);

@@ -42,7 +42,17 @@ pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option
     let listeners = listeners.into_iter().flatten().collect();
     let pools = pools.into_iter().flatten().collect();
     let anycast = probe::anycast(&file.listen).collect();
-    Some(Config { node: node?, listeners, anycast, pools, rules, limits, shard_limits, admin, trace })
+    Some(Config {
+        node: node?,
+        listeners,
+        anycast,
+        pools,
+        rules,
+        limits,
+        shard_limits,
+        admin,
+        trace,
+    })
 }
 
 /// Turns a complaint about a value into a problem at its place.

@@ -34,7 +34,9 @@ impl Node {
             },
             runs_on: self.shards.report().lines(),
             listeners: self.config.listeners.iter().map(listener).collect(),
-            pools: pools.map(|((pool, table), health)| view_pool(pool, table, health, now)).collect(),
+            pools: pools
+                .map(|((pool, table), health)| view_pool(pool, table, health, now))
+                .collect(),
             routes: self.config.rules.iter().map(|rule| rule_text(&self.config, rule)).collect(),
         }
     }
@@ -55,38 +57,37 @@ impl Node {
     pub(super) const fn calendar_ms(&self, at: Now) -> u64 {
         self.origin_ms.saturating_add(at.0 / 1_000)
     }
-
 }
 
 fn view_pool(pool: &Pool, table: &TablePool, health: PoolView, now: Now) -> view::Pool {
-        let mut healths = health.backends.into_iter();
-        let shares = shares(table);
-        let member = |(index, member): (usize, &Member)| view::Backend {
-            uri: member.uri().to_owned(),
-            address: member.of.address.to_string(),
-            weight: member.of.weight,
-            priority: member.of.priority,
-            meter: member.meter,
-            takes_new: u16::try_from(index).is_ok_and(|index| table.usable.contains(index)),
-            share: shares.as_ref().and_then(|shares| shares.get(index).copied()),
-            health: healths.next(),
-        };
-        let leaver = |leaver: &Leaving| view::Leaving {
-            uri: leaver.uri.clone(),
-            address: leaver.address.to_string(),
-            meter: leaver.meter,
-            left_ms: now.0.saturating_sub(leaver.since.0) / 1_000,
-        };
-        view::Pool {
-            name: pool.config.name.clone(),
-            key: key_text(&pool.config.key),
-            balance: pool.config.balance.to_string(),
-            probe: health.probe,
-            meter: pool.meter,
-            backends: pool.members.iter().enumerate().map(member).collect(),
-            leaving: pool.leaving.iter().map(leaver).collect(),
-        }
+    let mut healths = health.backends.into_iter();
+    let shares = shares(table);
+    let member = |(index, member): (usize, &Member)| view::Backend {
+        uri: member.uri().to_owned(),
+        address: member.of.address.to_string(),
+        weight: member.of.weight,
+        priority: member.of.priority,
+        meter: member.meter,
+        takes_new: u16::try_from(index).is_ok_and(|index| table.usable.contains(index)),
+        share: shares.as_ref().and_then(|shares| shares.get(index).copied()),
+        health: healths.next(),
+    };
+    let leaver = |leaver: &Leaving| view::Leaving {
+        uri: leaver.uri.clone(),
+        address: leaver.address.to_string(),
+        meter: leaver.meter,
+        left_ms: now.0.saturating_sub(leaver.since.0) / 1_000,
+    };
+    view::Pool {
+        name: pool.config.name.clone(),
+        key: key_text(&pool.config.key),
+        balance: pool.config.balance.to_string(),
+        probe: health.probe,
+        meter: pool.meter,
+        backends: pool.members.iter().enumerate().map(member).collect(),
+        leaving: pool.leaving.iter().map(leaver).collect(),
     }
+}
 
 fn listener(listener: &crate::sip::route::table::Listener) -> view::Listener {
     view::Listener {

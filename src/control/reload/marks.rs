@@ -92,8 +92,13 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("pool", "backends", "sip:10.0.0.2", "sip:10.0.0.3"),
     ("listen", "anycast", "anycast = false", "anycast = true"),
     ("pool", "slow_start_s", "slow_start_s = 0", "slow_start_s = 30"),
-    ("pool", "probe", "probe = { interval_ms = 9000, timeout_ms = 900, rise = 3, fall = 3, method = \"OPTIONS\", \
-        from = \"sip:a@b.c\", alive = \"default\", send_from = \"public\" }", "probe = \"off\""),
+    (
+        "pool",
+        "probe",
+        "probe = { interval_ms = 9000, timeout_ms = 900, rise = 3, fall = 3, method = \"OPTIONS\", \
+        from = \"sip:a@b.c\", alive = \"default\", send_from = \"public\" }",
+        "probe = \"off\"",
+    ),
     ("pool", "interval_ms", "interval_ms = 9000", "interval_ms = 8000"),
     ("pool", "timeout_ms", "timeout_ms = 900", "timeout_ms = 800"),
     ("pool", "rise", "rise = 3", "rise = 4"),
@@ -101,7 +106,12 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("pool", "method", "method = \"OPTIONS\"", "method = \"INFO\""),
     ("pool", "from", "sip:a@b.c", "sip:d@e.f"),
     ("pool", "alive", "alive = \"default\"", "alive = \"freeswitch\""),
-    ("pool", "list", "list = \"config/examples/dispatcher.list\"\nset = 1", "backends = [{ uri = \"sip:10.0.0.9\" }]"),
+    (
+        "pool",
+        "list",
+        "list = \"config/examples/dispatcher.list\"\nset = 1",
+        "backends = [{ uri = \"sip:10.0.0.9\" }]",
+    ),
     ("pool", "set", "set = 1", "set = 2"),
     ("route", "when", "INVITE", "BYE"),
     ("route", "reply", "reply = 403", "reply = 404"),
@@ -174,7 +184,9 @@ fn marks() -> BTreeMap<(String, String), Option<bool>> {
 
 fn config(text: &str) -> Config {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("a.toml");
-    crate::control::config::parse(&root, text).unwrap_or_else(|problems| panic!("{problems}\n{text}")).0
+    crate::control::config::parse(&root, text)
+        .unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+        .0
 }
 
 #[test]
