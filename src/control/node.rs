@@ -278,7 +278,10 @@ impl Node {
 }
 
 /// Milliseconds since 1970, for what people read.
-#[expect(clippy::disallowed_methods, reason = "the view shows moments by the calendar; nothing is decided by them")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the view shows moments by the calendar; nothing is decided by them"
+)]
 fn calendar_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

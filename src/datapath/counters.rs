@@ -10,7 +10,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::traffic::Traffic;
+use super::traffic::{OF_CONTROL, Traffic};
 use crate::sip::message::Method;
 use crate::sip::route::table::Table;
 use crate::sip::{Decision, DropReason, Verdict};
@@ -31,6 +31,8 @@ pub struct Counters {
     pub received_bytes: u64,
     /// Messages handed to the kernel to send.
     pub sent: u64,
+    /// Datagrams that control made (probes), handed to the kernel to send; not among [`Counters::sent`].
+    pub control_sent: u64,
     /// Messages by method (order of [`Method::ALL`]) and verdict (order of [`VERDICTS`]).
     pub messages: [[u64; VERDICTS.len()]; Method::ALL.len()],
     /// Drops by [`DropReason::index`].
@@ -83,6 +85,7 @@ impl Counters {
             received: 0,
             received_bytes: 0,
             sent: 0,
+            control_sent: 0,
             messages: [[0; VERDICTS.len()]; Method::ALL.len()],
             drops: [0; DropReason::ALL.len()],
             traffic: Traffic::default(),
@@ -157,6 +160,10 @@ impl Counters {
 
     /// Counts the latency of `count` messages of a pool.
     pub(crate) fn on_sent(&mut self, pool: u32, latency_us: u64, count: u64) {
+        if pool == OF_CONTROL {
+            self.control_sent += count;
+            return;
+        }
         self.sent += count;
         self.latency_us.saturating_record_n(latency_us.max(1), count);
         self.traffic.on_sent(pool, latency_us, count);
@@ -189,6 +196,7 @@ impl Counters {
         self.received += other.received;
         self.received_bytes += other.received_bytes;
         self.sent += other.sent;
+        self.control_sent += other.control_sent;
         self.hops_out += other.hops_out;
         self.hops_in += other.hops_in;
         self.buffers_exhausted += other.buffers_exhausted;
@@ -214,6 +222,7 @@ impl Counters {
         self.received = other.received;
         self.received_bytes = other.received_bytes;
         self.sent = other.sent;
+        self.control_sent = other.control_sent;
         self.hops_out = other.hops_out;
         self.hops_in = other.hops_in;
         self.buffers_exhausted = other.buffers_exhausted;
@@ -257,6 +266,7 @@ mod tests {
         counters.on_verdict(Verdict::Respond, &Decision { status: 0, ..request });
         counters.on_verdict(Verdict::Drop(DropReason::NotSip), &Decision::default());
         counters.on_sent(1, 40, 3);
+        counters.on_sent(OF_CONTROL, 40, 2);
         counters
     }
 
@@ -269,7 +279,7 @@ mod tests {
         assert_eq!(counters.messages[Method::Invite as usize], [0, 0, 3 * times, 2 * times]);
         assert_eq!(counters.messages[Method::Other as usize], [0, times, 0, 0]);
         assert_eq!(counters.dropped(DropReason::NotSip), times);
-        assert_eq!(counters.sent, 3 * times);
+        assert_eq!((counters.sent, counters.control_sent), (3 * times, 2 * times));
         assert_eq!(counters.latency_us.len(), 3 * times);
     }
 

@@ -17,7 +17,7 @@ use super::reports::{Report, Reporter};
 use super::send_queue::{Refused, SendQueue};
 use super::start::Ends;
 use super::tap::Tap;
-use super::traffic::NO_POOL;
+use super::traffic::OF_CONTROL;
 use crate::sip::core::Core;
 use crate::sip::outbox::{Outbox, Transmit};
 use crate::sip::route::table::Table;
@@ -243,7 +243,7 @@ impl Path {
     /// Sends what control has made.
     fn send(&mut self, now: Now, outgoing: &Outgoing, queue: &mut SendQueue) {
         let Outgoing { listener, destination, ref bytes } = *outgoing;
-        let pushed = queue.push((now, NO_POOL), Transmit { destination, listener }, |buffer| {
+        let pushed = queue.push((now, OF_CONTROL), Transmit { destination, listener }, |buffer| {
             buffer.get_mut(..bytes.len())?.copy_from_slice(bytes);
             Some(bytes.len())
         });
@@ -288,3 +288,6 @@ fn report(now: Now, source: SocketAddr, decision: &Decision, table: &Table) -> O
     let backend = pool.backends.get(usize::from(backend))?.address;
     Some(Report::Busy { backend, status, retry_after_seconds, at: now })
 }
+
+#[cfg(test)]
+mod measure;

@@ -166,6 +166,7 @@ fn parts(plan: &Plan, setup: &Setup, pools: Vec<Pool>) -> Parts {
         keys: setup.keys.iter().map(key).collect(),
         limits: Limits { transactions_max: 1024, ..Limits::default() },
         aliases: vec!["example.com".to_owned()],
+        is_draining: false,
     }
 }
 

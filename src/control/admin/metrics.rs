@@ -91,7 +91,7 @@ struct ShardCounter {
     read: fn(&Counters) -> u64,
 }
 
-const SHARD_COUNTERS: [ShardCounter; 13] = [
+const SHARD_COUNTERS: [ShardCounter; 14] = [
     ShardCounter {
         name: "sipedge_received_total",
         help: "Datagrams read from sockets.",
@@ -106,6 +106,11 @@ const SHARD_COUNTERS: [ShardCounter; 13] = [
         name: "sipedge_sent_total",
         help: "Messages handed to the kernel to send.",
         read: |c| c.sent,
+    },
+    ShardCounter {
+        name: "sipedge_control_sent_total",
+        help: "Probes handed to the kernel to send; their answers are received and absorbed.",
+        read: |c| c.control_sent,
     },
     ShardCounter {
         name: "sipedge_hops_total",
