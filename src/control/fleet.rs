@@ -115,7 +115,8 @@ impl Fleet {
         Self::default().edited(config, names, Now(0))
     }
 
-    /// The fleet under an edited configuration, or with other addresses for its names; who leaves stays known for a while. This one stays as it is.
+    /// The fleet under an edited configuration, or with other addresses for its names; who leaves stays known for a while.
+    /// This one stays as it is.
     ///
     /// # Errors
     /// As [`Fleet::new`].

@@ -39,9 +39,17 @@ key = "call-id"
 balance = "rendezvous"
 send_from = "public"
 slow_start_s = 0
-probe = { interval_ms = 9000, timeout_ms = 900, rise = 3, fall = 3, method = "OPTIONS", from = "sip:a@b.c", alive = "default", send_from = "public" }
 match_source = "address"
 backends = [{ uri = "sip:10.0.0.1" }, { uri = "sip:10.0.0.2" }]
+[pool.probe]
+interval_ms = 9000
+timeout_ms = 900
+rise = 3
+fall = 3
+method = "OPTIONS"
+from = "sip:a@b.c"
+alive = "default"
+send_from = "public"
 [[pool]]
 name = "listed"
 list = "config/examples/dispatcher.list"
@@ -61,6 +69,10 @@ send_queue_max = 1024
 receive_buffers = 1024
 socket_buffer_bytes = 4194304
 retry_after_seconds = 5
+[trace]
+hep = { sink = "udp:192.0.2.9:9060" }
+pcap = { folder = "captures" }
+decisions = { per_second_max = 10 }
 [admin]
 listen = "127.0.0.1:9060"
 "#;
@@ -92,13 +104,7 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("pool", "backends", "sip:10.0.0.2", "sip:10.0.0.3"),
     ("listen", "anycast", "anycast = false", "anycast = true"),
     ("pool", "slow_start_s", "slow_start_s = 0", "slow_start_s = 30"),
-    (
-        "pool",
-        "probe",
-        "probe = { interval_ms = 9000, timeout_ms = 900, rise = 3, fall = 3, method = \"OPTIONS\", \
-        from = \"sip:a@b.c\", alive = \"default\", send_from = \"public\" }",
-        "probe = \"off\"",
-    ),
+    ("pool", "probe", "set = 1", "set = 1\nprobe = \"off\""),
     ("pool", "interval_ms", "interval_ms = 9000", "interval_ms = 8000"),
     ("pool", "timeout_ms", "timeout_ms = 900", "timeout_ms = 800"),
     ("pool", "rise", "rise = 3", "rise = 4"),
@@ -125,6 +131,9 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("limits", "receive_buffers", "receive_buffers = 1024", "receive_buffers = 512"),
     ("limits", "socket_buffer_bytes", "4194304", "8388608"),
     ("limits", "retry_after_seconds", "retry_after_seconds = 5", "retry_after_seconds = 6"),
+    ("trace", "hep", "192.0.2.9:9060", "192.0.2.9:9061"),
+    ("trace", "pcap", "\"captures\"", "\"other\""),
+    ("trace", "decisions", "per_second_max = 10", "per_second_max = 11"),
     ("admin", "listen", "127.0.0.1:9060", "127.0.0.1:9061"),
 ];
 
@@ -138,7 +147,7 @@ fn marks() -> BTreeMap<(String, String), Option<bool>> {
     let mut last = None;
     let mut above: Option<bool> = None;
     for line in REFERENCE.lines() {
-        if let Some(name) = line.strip_prefix('[') {
+        if let Some(name) = line.strip_prefix("# ").unwrap_or(line).strip_prefix('[') {
             let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
             section = name.chars().take_while(char::is_ascii_alphabetic).collect();
             for known in ["node", "listen", "pool", "route", "limits", "admin", "trace"] {
