@@ -1,7 +1,7 @@
 //! The node while it runs: one thread that owns the shards, the pools and what is known of their health.
 //!
 //! Owns: what happens on each event, and when a new routing table is due. Everything that changes the table passes through
-//! [`Node::install`], so a table is always that of one configuration, one state of the pools and one state of health.
+//! `Node::install`, so a table is always that of one configuration, one state of the pools and one state of health.
 //! Moments are those of the shards' clock.
 
 use std::path::PathBuf;
