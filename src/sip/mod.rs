@@ -14,6 +14,7 @@ pub mod core;
 pub mod digit;
 pub mod edit;
 pub mod framing;
+pub mod hold;
 pub mod message;
 pub mod outbox;
 pub mod response;
