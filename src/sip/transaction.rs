@@ -7,11 +7,18 @@
 //! A key gives the same backend until the routing table is replaced, so until then nobody asks: such transactions are only
 //! logged, one after the other. When the table is replaced they move into the look-up, which is asked and filled until
 //! the last of them has expired. The look-up is as large as a cache: a miss for each new request cost a tenth of its time.
+//! So it is with the answers to an INVITE: an INVITE that was answered stays with its backend, even a dead one.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::Now;
+use answers::Answers;
+
+mod answers;
+
+#[cfg(test)]
+mod tests;
 
 /// Entries that share one place; the oldest of them gives way.
 const WAYS: usize = 4;
@@ -29,16 +36,32 @@ const ADDRESSES_MAX: usize = 1 << 18;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressNumber(u32);
 
+/// What is remembered of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recent {
+    /// The backend that it went to.
+    pub backend: SocketAddr,
+    /// It is an INVITE, and a response to it has come.
+    pub is_answered: bool,
+}
+
 /// 16 bytes, so that the ways of a place are one cache line: a look-up costs one miss, not four.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     id: u64,
     /// Seconds of the caller's clock plus one; 0 is never used.
     expires: u32,
-    backend: AddressNumber,
+    /// The number of its backend's address, and [`ANSWERED`].
+    backend: u32,
 }
 
-const UNUSED: Entry = Entry { id: 0, expires: 0, backend: AddressNumber(0) };
+/// The bit of an entry whose INVITE was answered.
+const ANSWERED: u32 = 1 << 31;
+/// The backend of an INVITE that was answered before it came this way: it went another way first.
+const NOBODY: u32 = ANSWERED - 1;
+const _: () = assert!(ADDRESSES_MAX <= NOBODY as usize);
+
+const UNUSED: Entry = Entry { id: 0, expires: 0, backend: 0 };
 
 /// The entries of one place.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +89,8 @@ pub struct Transactions {
     log: Vec<Entry>,
     /// How many were logged.
     logged: usize,
+    /// Answers to INVITEs since then.
+    answers: Answers,
     watch: Watch,
     addresses: Vec<SocketAddr>,
     numbers: BTreeMap<SocketAddr, AddressNumber>,
@@ -82,6 +107,7 @@ impl Transactions {
             places: vec![Place([UNUSED; WAYS]); size / WAYS],
             log: vec![UNUSED; size],
             logged: 0,
+            answers: Answers::new(size),
             watch: Watch::Off,
             addresses: Vec::new(),
             numbers: BTreeMap::new(),
@@ -138,13 +164,15 @@ impl Transactions {
         self.numbers.get(&address).copied()
     }
 
-    /// The backend that this transaction went to.
+    /// What is remembered of this transaction.
     #[must_use]
-    pub fn backend(&self, id: u64, now: Now) -> Option<SocketAddr> {
-        let ways = &self.places[self.place(id)].0;
+    pub fn recent(&self, id: u64, now: Now) -> Option<Recent> {
+        let ways = &self.places[place(&self.places, id)].0;
         let is_it = |entry: &&Entry| entry.id == id && entry.expires > seconds(now);
-        let number = ways.iter().find(is_it)?.backend.0;
-        self.addresses.get(usize::try_from(number).ok()?).copied()
+        let word = ways.iter().find(is_it)?.backend;
+        let number = usize::try_from(word & NOBODY).ok()?;
+        let backend = *self.addresses.get(number)?;
+        Some(Recent { backend, is_answered: word & ANSWERED != 0 })
     }
 
     /// The routing table was replaced: from now on keyed transactions are looked up.
@@ -173,12 +201,14 @@ impl Transactions {
     #[cold]
     fn look_up_logged(&mut self, now: Now) {
         self.watch = Watch::Until(seconds(now).saturating_add(INVITE_SECONDS));
-        for place in 0..self.log.len() {
+        for place in 0..self.log.len().min(std::mem::take(&mut self.logged)) {
             let entry = std::mem::replace(&mut self.log[place], UNUSED);
             if entry.expires > seconds(now) {
                 self.put(entry, seconds(now));
             }
         }
+        let places = &mut self.places;
+        self.answers.take().for_each(|id| mark_answered(places, id, seconds(now)));
     }
 
     /// Logs a keyed transaction; while they are looked up, remembers it.
@@ -193,141 +223,70 @@ impl Transactions {
         let expires = now.saturating_add(for_seconds);
         if let Some(entry) = self.log.get_mut(place) {
             self.evicted += u64::from(entry.expires > now);
-            *entry = Entry { id, expires, backend };
+            *entry = Entry { id, expires, backend: backend.0 };
+        }
+    }
+
+    /// A backend has answered the INVITE of this transaction.
+    #[inline]
+    pub fn answered(&mut self, id: u64, now: Now) {
+        if self.is_watching(now) {
+            mark_answered(&mut self.places, id, seconds(now));
+        } else {
+            self.answers.note(id);
         }
     }
 
     /// Remembers, or prolongs, for `for_seconds`.
     pub fn remember(&mut self, id: u64, backend: AddressNumber, now: Now, for_seconds: u32) {
         let now = seconds(now);
-        self.put(Entry { id, expires: now.saturating_add(for_seconds), backend }, now);
+        self.put(Entry { id, expires: now.saturating_add(for_seconds), backend: backend.0 }, now);
     }
 
-    fn put(&mut self, new: Entry, now: u32) {
+    fn put(&mut self, mut new: Entry, now: u32) {
         let id = new.id;
-        let place = self.place(id);
-        // Its own old entry first, then an empty or dead one, then the one that dies first.
+        let place = place(&self.places, id);
+        // Its own old entry first, then an empty or dead one, then one without a backend, then the one that dies first.
         let worth = |entry: &Entry| match entry {
             entry if entry.expires <= now => 1,
             entry if entry.id == id => 0,
+            entry if entry.backend & NOBODY == NOBODY => 2,
             entry => entry.expires,
         };
         let Some(way) = self.places[place].0.iter_mut().min_by_key(|entry| worth(entry)) else {
             return;
         };
-        self.evicted += u64::from(way.id != id && way.expires > now);
+        let old = way.backend & NOBODY;
+        let is_alive = way.expires > now;
+        self.evicted += u64::from(way.id != id && is_alive && old != NOBODY);
+        // A transaction that was answered is repeated; another backend has not answered.
+        if way.id == id && is_alive && (old == new.backend || old == NOBODY) {
+            new.backend |= way.backend & ANSWERED;
+        }
         *way = new;
     }
+}
 
-    /// Ids are hashes, so their low bits are as good as any.
-    fn place(&self, id: u64) -> usize {
-        #[expect(clippy::cast_possible_truncation, reason = "the remainder is below a usize")]
-        let place = (id % self.places.len() as u64) as usize;
-        place
+/// An INVITE that is not remembered may still come: its answer takes a free way, and nobody else's.
+fn mark_answered(places: &mut [Place], id: u64, now: u32) {
+    let place = place(places, id);
+    let ways = &mut places[place].0;
+    if let Some(entry) = ways.iter_mut().find(|entry| entry.id == id && entry.expires > now) {
+        entry.backend |= ANSWERED;
+    } else if let Some(free) = ways.iter_mut().find(|entry| entry.expires <= now) {
+        let expires = now.saturating_add(REQUEST_SECONDS);
+        *free = Entry { id, expires, backend: NOBODY | ANSWERED };
     }
+}
+
+/// Ids are hashes, so their low bits are as good as any.
+fn place(places: &[Place], id: u64) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "the remainder is below a usize")]
+    let place = (id % places.len() as u64) as usize;
+    place
 }
 
 /// Whole seconds, from 1 on; 136 years fit.
 fn seconds(now: Now) -> u32 {
     u32::try_from(now.0 / 1_000_000).unwrap_or(u32::MAX - 1).saturating_add(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn backend(port: u16) -> SocketAddr {
-        SocketAddr::from(([10, 0, 0, 1], port))
-    }
-
-    fn at(second: u64) -> Now {
-        Now(second * 1_000_000)
-    }
-
-    struct Known(Transactions);
-
-    impl Known {
-        fn new(entries_max: usize) -> Self {
-            let mut table = Transactions::new(entries_max);
-            table.learn((0..10).map(backend));
-            Self(table)
-        }
-
-        fn remember(&mut self, id: u64, port: u16, second: u64) {
-            let number = self.0.number(backend(port)).expect("it was learnt");
-            self.0.remember(id, number, at(second), 40);
-        }
-    }
-
-    #[test]
-    fn remembers_until_it_expires() {
-        let mut table = Known::new(16);
-        table.remember(7, 1, 1);
-        assert_eq!(table.0.backend(7, at(40)), Some(backend(1)));
-        assert_eq!(table.0.backend(7, at(41)), None);
-        assert_eq!(table.0.backend(8, at(2)), None);
-        assert_eq!(table.0.backend(0, at(0)), None, "an unused entry is nobody's");
-        table.remember(7, 2, 30);
-        assert_eq!(table.0.backend(7, at(50)), Some(backend(2)));
-        assert_eq!((table.0.len(at(50)), table.0.evicted()), (1, 0));
-    }
-
-    #[test]
-    fn the_bound_holds_and_the_oldest_gives_way() {
-        let mut table = Known::new(4);
-        for n in 0..5_u16 {
-            table.remember(u64::from(n), n, u64::from(n));
-        }
-        assert_eq!(table.0.capacity(), 4);
-        assert_eq!(table.0.backend(0, at(5)), None, "the oldest gave way");
-        for n in 1..5_u16 {
-            assert_eq!(table.0.backend(u64::from(n), at(5)), Some(backend(n)));
-        }
-        assert_eq!(table.0.evicted(), 1);
-        table.remember(99, 9, 100);
-        assert_eq!(table.0.evicted(), 1, "a dead entry is no loss");
-    }
-
-    #[test]
-    fn what_is_logged_is_looked_up_once_the_table_was_replaced() {
-        let mut table = Known::new(4);
-        let number = |table: &Known, port| table.0.number(backend(port)).expect("it was learnt");
-        let (one, two) = (number(&table, 1), number(&table, 2));
-        table.0.note(7, one, at(1), 40);
-        assert!(!table.0.is_watching(at(1)));
-        assert_eq!(table.0.backend(7, at(1)), None, "nobody asks while the key gives it");
-        assert_eq!(table.0.len(at(1)), 1);
-
-        table.0.watch();
-        table.0.note(8, two, at(2), 40);
-        assert!(table.0.is_watching(at(3)));
-        assert_eq!(table.0.backend(7, at(3)), Some(backend(1)), "noted before");
-        assert_eq!(
-            table.0.backend(8, at(3)),
-            Some(backend(2)),
-            "noted before anybody told the time"
-        );
-        table.0.note(9, two, at(4), 40);
-        assert_eq!(table.0.backend(9, at(4)), Some(backend(2)), "noted since");
-        assert_eq!(table.0.len(at(4)), 3);
-
-        assert!(table.0.is_watching(at(2 + u64::from(INVITE_SECONDS))));
-        assert!(!table.0.is_watching(at(3 + u64::from(INVITE_SECONDS))), "all have expired");
-        for id in 0..4 {
-            table.0.note(id, one, at(500), 40);
-        }
-        assert_eq!(table.0.evicted(), 0);
-        table.0.note(4, one, at(500), 40);
-        assert_eq!((table.0.evicted(), table.0.len(at(500))), (1, 4), "the log is bounded");
-    }
-
-    #[test]
-    fn what_is_remembered_outlives_the_edit_of_a_pool() {
-        let mut table = Known::new(16);
-        table.remember(7, 1, 1);
-        table.0.learn([backend(77), backend(3)].into_iter());
-        assert_eq!(table.0.backend(7, at(2)), Some(backend(1)));
-        assert!(table.0.number(backend(77)).is_some());
-        assert_eq!(table.0.number(backend(78)), None);
-    }
 }
