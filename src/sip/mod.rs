@@ -188,6 +188,8 @@ pub enum Cause {
     Via,
     /// We answered ourselves.
     Own,
+    /// The request is held, and another backend may do better: what came goes no further.
+    Held,
 }
 
 /// What was decided about the last message, for counters and `explain`. It has no influence on the bytes.

@@ -12,6 +12,8 @@ pub(super) const T1_US: u64 = 500_000;
 const T2_US: u64 = 4_000_000;
 /// 64 * T1: how long a transaction waits for an answer (RFC 3261 17.1.1.2, timer B).
 pub(super) const SILENCE_SECONDS: u64 = 32;
+/// T4: how long a copy may stay in the network (RFC 3261 17.1.2.2).
+const COPY_SECONDS: u64 = 5;
 /// How long a call may ring: more than three minutes (RFC 3261 16.6 step 11, timer C).
 pub(super) const RINGING_SECONDS: u64 = 200;
 
@@ -25,7 +27,9 @@ pub enum Phase {
     Silent,
     /// A provisional answer came.
     Answered,
-    /// The final answer came, or nobody waits for it any more.
+    /// A final answer came that the caller did not see: while copies of it may come, they must not go to him.
+    Failed,
+    /// Its final answer went to the caller, or nobody waits for one any more.
     Ended,
 }
 
@@ -79,6 +83,18 @@ impl Attempt {
             Phase::Ended => NEVER,
             _ => self.ends_at.min(self.again_at),
         }
+    }
+
+    /// Its final answer was absorbed. That to an INVITE comes again for as long as its ACK does not arrive (timer H).
+    pub(super) fn fail(&mut self, is_invite: bool, now: Now) {
+        self.phase = Phase::Failed;
+        self.again_at = NEVER;
+        self.ends_at = now.plus_seconds(if is_invite { SILENCE_SECONDS } else { COPY_SECONDS });
+    }
+
+    /// It has a final answer, or nobody waits for one.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Failed | Phase::Ended)
     }
 
     /// Sends again from now on: the request of a silent one, the CANCEL of one that was cancelled.

@@ -164,7 +164,7 @@ impl Entry {
         Some(match status {
             ..=199 => self.on_provisional(place, now),
             200..=299 => self.on_success(place, now),
-            _ => self.on_failure(place, status),
+            _ => self.on_failure(place, status, now),
         })
     }
 
@@ -172,7 +172,7 @@ impl Entry {
         let (is_invite, is_cancelled) = (self.is_invite(), self.is_cancelled);
         let is_outcome = self.outcome == Some(Outcome::Of(place));
         let attempt = &mut self.attempts[usize::from(place)];
-        if attempt.phase == Phase::Ended {
+        if attempt.has_ended() {
             return if is_outcome { Reaction::FORWARD } else { Reaction::ABSORB };
         }
         let was_silent = attempt.phase == Phase::Silent;
@@ -196,17 +196,21 @@ impl Entry {
     }
 
     fn on_success(&mut self, place: u8, now: Now) -> Reaction {
-        self.attempts[usize::from(place)].phase = Phase::Ended;
+        let is_invite = self.is_invite();
+        let attempt = &mut self.attempts[usize::from(place)];
+        attempt.phase = Phase::Ended;
         let is_first = match self.outcome {
             None => true,
             Some(Outcome::Of(of)) => of == place,
             Some(Outcome::Own) => false,
         };
-        if !self.is_invite() {
-            if is_first {
-                self.settle(place);
-            }
-            return if is_first { Reaction::FORWARD } else { Reaction::ABSORB };
+        if !is_invite && !is_first {
+            attempt.fail(is_invite, now);
+            return Reaction::ABSORB;
+        }
+        if !is_invite {
+            self.settle(place);
+            return Reaction::FORWARD;
         }
         // RFC 3261 16.7 step 10: each 2xx to an INVITE is the caller's to end.
         if self.has_won {
@@ -220,7 +224,7 @@ impl Entry {
         Reaction { cancels, ..Reaction::FORWARD }
     }
 
-    fn on_failure(&mut self, place: u8, status: u16) -> Reaction {
+    fn on_failure(&mut self, place: u8, status: u16, now: Now) -> Reaction {
         let is_outcome = self.outcome == Some(Outcome::Of(place));
         let may_go_on = self.may_go_on() && self.policy.statuses.contains(status);
         let acknowledges = self.is_invite();
@@ -228,8 +232,11 @@ impl Entry {
         if is_outcome {
             return Reaction::FORWARD;
         }
-        let was_ended = std::mem::replace(&mut attempt.phase, Phase::Ended) == Phase::Ended;
-        if was_ended || attempt.is_given_up {
+        let had_ended = attempt.has_ended();
+        if attempt.phase != Phase::Failed {
+            attempt.fail(acknowledges, now);
+        }
+        if had_ended || attempt.is_given_up {
             return Reaction { acknowledges, ..Reaction::ABSORB };
         }
         self.timeout_at = NEVER;
@@ -259,9 +266,8 @@ impl Entry {
         }
     }
 
-    /// The answer to a CANCEL. True when the CANCEL was ours alone.
+    /// The answer to a CANCEL of ours; false when there was none.
     pub fn on_cancel_answer(&mut self, place: u8, status: u16) -> bool {
-        let is_callers = self.is_cancelled && self.target() == place;
         let Some(attempt) = self.attempts.get_mut(usize::from(place)) else { return false };
         if attempt.cancel == Cancel::None {
             return false;
@@ -270,7 +276,7 @@ impl Entry {
             attempt.cancel = Cancel::Answered;
             attempt.be_quiet();
         }
-        !is_callers
+        true
     }
 
     /// The caller cancels: it goes to no further backend.
