@@ -73,6 +73,7 @@ fn pool(
         send_from: pool.send_from,
         match_source_ip: pool.match_source_ip,
         meter,
+        failover: pool.failover,
     })
 }
 

@@ -238,5 +238,6 @@ fn cause_text(cause: Cause) -> &'static str {
         Cause::RequestUri => "the Request-URI",
         Cause::Via => "the next Via",
         Cause::Own => "the edge itself",
+        Cause::Held => "the request that is held, so that another backend can have it",
     }
 }

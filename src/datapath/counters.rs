@@ -10,6 +10,7 @@
 
 use hdrhistogram::Histogram;
 
+use crate::sip::hold::HoldCounts;
 use crate::sip::message::Method;
 use crate::sip::{BackendRef, Decision, DropReason, Verdict};
 
@@ -40,6 +41,8 @@ pub struct Counters {
     pub rules: Vec<u64>,
     /// Recent transactions that gave way to others because their table was full.
     pub transactions_evicted: u64,
+    /// Requests that were held for failover, and what became of them.
+    pub hold: HoldCounts,
     /// Forwarded responses by class: 1xx is at 1.
     pub response_classes: [u64; 7],
     /// Our own responses by status minus 100.
@@ -79,6 +82,7 @@ impl Counters {
             forwarded: Vec::new(),
             rules: Vec::new(),
             transactions_evicted: 0,
+            hold: HoldCounts::default(),
             response_classes: [0; 7],
             own_statuses: Box::new([0; STATUSES]),
             hops_out: 0,
@@ -173,6 +177,7 @@ impl Counters {
         self.fit(other.rules.len(), other.forwarded.iter().map(Vec::len));
         add_all(&mut self.rules, &other.rules);
         self.transactions_evicted += other.transactions_evicted;
+        self.hold += other.hold;
         for (sum, pool) in self.forwarded.iter_mut().zip(&other.forwarded) {
             add_all(sum, pool);
         }
@@ -199,6 +204,7 @@ impl Counters {
         self.forwarded.clone_from(&other.forwarded);
         self.rules.clone_from(&other.rules);
         self.transactions_evicted = other.transactions_evicted;
+        self.hold = other.hold;
         self.messages = other.messages;
         self.drops = other.drops;
         self.response_classes = other.response_classes;

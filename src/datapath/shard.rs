@@ -18,6 +18,8 @@ use crate::sip::outbox::Outbox;
 use crate::sip::route::table::Table;
 use crate::sip::{DropReason, Now, Received, Verdict, steer};
 
+mod held;
+
 /// The longest wait: nothing depends on waking earlier than its own reason.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 /// The longest wait while draining: this long without a message, and the sockets are taken for empty.
@@ -75,6 +77,7 @@ impl Shard {
             self.now = self.clock.now();
             let received = self.receive();
             let hops = self.take_hops();
+            self.path.handle_timeouts(self.now, self.io.queue());
             self.send()?;
             self.sweep();
             self.read_mail(received == 0 && hops == 0);
@@ -129,9 +132,6 @@ impl Shard {
 
     fn sweep(&mut self) {
         self.path.counters.turns += 1;
-        if self.path.core.poll_timeout().is_some_and(|(due, _)| due <= self.now) {
-            self.path.core.handle_timeout(self.now);
-        }
         self.io.sweep();
     }
 
@@ -156,6 +156,7 @@ impl Shard {
     fn copy_counters(&self, copy: &mut Counters) {
         copy.copy_from(&self.path.counters);
         copy.transactions_evicted = self.path.core.transactions().evicted();
+        copy.hold = self.path.core.held().map(|hold| hold.counts).unwrap_or_default();
         let io = self.io.counts();
         copy.drops[DropReason::SendFailed.index()] += io.send_failed;
         copy.buffers_exhausted += io.buffers_exhausted;
@@ -202,6 +203,7 @@ impl Path {
     ) {
         let verdict = self.core.handle(now, received, &mut self.outbox);
         self.counters.on_verdict(verdict, self.outbox.decision());
+        self.send_extras(received_at, queue);
         let outbox = &self.outbox;
         let (Verdict::Forward | Verdict::Respond, Some(transmit)) = (verdict, outbox.transmit())
         else {

@@ -41,6 +41,16 @@ pub struct HoldCounts {
     pub cancelled: u64,
 }
 
+impl std::ops::AddAssign for HoldCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.held += other.held;
+        self.refused += other.refused;
+        self.failed_over += other.failed_over;
+        self.given_up += other.given_up;
+        self.cancelled += other.cancelled;
+    }
+}
+
 /// One held request: valid until it is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot(u32);

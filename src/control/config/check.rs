@@ -12,6 +12,7 @@ use super::problem::{Problems, did_you_mean};
 use super::{ADMIN_DEFAULT, Config, address};
 
 mod backends;
+mod failover;
 mod limits;
 mod listen;
 mod node;

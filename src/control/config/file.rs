@@ -104,6 +104,21 @@ pub struct Pool {
     pub list: Option<At<String>>,
     /// `set`.
     pub set: Option<At<i64>>,
+    /// `failover`.
+    pub failover: Option<Failover>,
+}
+
+/// `failover = { .. }`.
+#[derive(Debug)]
+pub struct Failover {
+    /// The whole table.
+    pub span: Range<usize>,
+    /// `on`: words and numbers.
+    pub on: Option<At<Vec<At<Count>>>>,
+    /// `tries`.
+    pub tries: Option<At<i64>>,
+    /// `timeout_ms`.
+    pub timeout_ms: Option<At<i64>>,
 }
 
 /// One entry of `backends`.
@@ -164,4 +179,8 @@ pub struct Limits {
     pub socket_buffer_bytes: Option<At<i64>>,
     /// `retry_after_seconds`.
     pub retry_after_seconds: Option<At<i64>>,
+    /// `held_max`.
+    pub held_max: Option<At<i64>>,
+    /// `held_bytes_max`.
+    pub held_bytes_max: Option<At<i64>>,
 }

@@ -76,6 +76,8 @@ pub struct Pool {
     pub send_from: Option<crate::sip::ListenerId>,
     /// A backend is known by its address alone, whatever port it sends from.
     pub match_source_ip: bool,
+    /// Requests are held and go on to another backend when one fails; none: they are not.
+    pub failover: Option<crate::sip::route::failover::Failover>,
 }
 
 /// A backend of a pool.

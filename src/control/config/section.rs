@@ -70,13 +70,19 @@ impl<'a> Section<'a> {
         key: &'static str,
         problems: &mut Problems,
     ) -> Option<At<Count>> {
+        count(self.value(key)?, &format!("`{key}`"), problems)
+    }
+
+    /// A list of words and numbers.
+    pub(super) fn counts(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Option<At<Vec<At<Count>>>> {
         let value = self.value(key)?;
-        let span = value.span();
-        if let DeValue::String(word) = value.get_ref() {
-            return Some(At { value: Count::Word(word.to_string()), span });
-        }
-        let number = integer(value, &format!("`{key}`"), problems)?;
-        Some(At { value: Count::Number(number.value), span })
+        self.list(key, value, problems, |value, problems| {
+            count(value, &format!("an entry of `{key}`"), problems)
+        })
     }
 
     /// A list of strings; one string alone is a list of one.
@@ -174,6 +180,15 @@ fn string(value: &Spanned<DeValue<'_>>, what: &str, problems: &mut Problems) -> 
             Some(At { value: String::new(), span: value.span() })
         }
     }
+}
+
+fn count(value: &Spanned<DeValue<'_>>, what: &str, problems: &mut Problems) -> Option<At<Count>> {
+    let span = value.span();
+    if let DeValue::String(word) = value.get_ref() {
+        return Some(At { value: Count::Word(word.to_string()), span });
+    }
+    let number = integer(value, what, problems)?;
+    Some(At { value: Count::Number(number.value), span })
 }
 
 fn integer(value: &Spanned<DeValue<'_>>, what: &str, problems: &mut Problems) -> Option<At<i64>> {

@@ -7,6 +7,8 @@ use super::*;
 use crate::sip::ListenerId;
 use crate::sip::route::table::Action;
 
+mod failover;
+
 const GOOD: &str = r#"
 [[listen]]
 name = "public"
@@ -90,7 +92,7 @@ fn every_key_stands_in_the_full_file() {
     // What the reader answers to an unknown key is the list of all that it knows.
     let probe = GOOD
         .replace("[[route]]", "[[route]]\nzzzzzzzz = 1\nwhen = { zzzzzzzz = 1 }")
-        .replace("[[pool]]", "[[pool]]\nzzzzzzzz = 1")
+        .replace("[[pool]]", "[[pool]]\nzzzzzzzz = 1\nfailover = { zzzzzzzz = 1 }")
         .replace("[{ uri", "[{ zzzzzzzz = 1, uri")
         .replace("[[listen]]", "[limits]\nzzzzzzzz = 1\n[admin]\nzzzzzzzz = 1\n[node]\nzzzzzzzz = 1\nkeys = [{ zzzzzzzz = 1 }]\n[[listen]]\nzzzzzzzz = 1");
     let problems = parse(Path::new("a.toml"), &probe).expect_err("unknown keys");
@@ -100,7 +102,7 @@ fn every_key_stands_in_the_full_file() {
         .filter_map(|p| p.help.split_once(" knows: "))
         .map(|(_, k)| k)
         .collect();
-    assert_eq!(known.len(), 9, "{problems}");
+    assert_eq!(known.len(), 10, "{problems}");
     for key in known.iter().flat_map(|keys| keys.split(", ")) {
         let written = [format!("{key} ="), format!("[{key}]")];
         assert!(

@@ -8,8 +8,8 @@ use std::path::Path;
 use super::super::file::{At, File, Pool as FilePool};
 use super::super::problem::{Problems, did_you_mean};
 use super::super::{Backend, Pool, address};
-use super::backends;
 use super::{accept, find_name, unique_name, word};
+use super::{backends, failover};
 use crate::sip::ListenerId;
 use crate::sip::balance::spec::SpecError;
 use crate::sip::balance::{BACKENDS_MAX, Spec};
@@ -41,6 +41,10 @@ pub(super) fn check(
         let spec = balance.unwrap_or_default();
         let found = backends::check(section, spec, folder, problems);
         reachable(&found, send_from, listeners, problems);
+        let failover = section.failover.as_ref().and_then(|failover| {
+            failover::has_candidates(failover, found.len(), problems);
+            failover::check(failover, problems)
+        });
         let backends: Vec<Backend> = found.into_iter().map(|found| found.backend).collect();
         pools.push(name.map(|name| Pool {
             name,
@@ -49,6 +53,7 @@ pub(super) fn check(
             backends,
             send_from,
             match_source_ip: match_source.unwrap_or(false),
+            failover,
         }));
     }
     pools
