@@ -33,11 +33,8 @@ fn what_cannot_be_is_named() {
         "{ on = [\"busy\", 200, 503] }",
         &["8:20 failover does not know \"busy\"", "8:28 200 is no answer that fails"],
     );
-    check_table("{ on = [503], tries = 1 }", &["8:34 tries must be from 2 to 4"]);
-    check_table(
-        "{ on = [\"timeout\"], timeout_ms = 60000 }",
-        &["8:46 timeout_ms must be from 100 to 30000"],
-    );
+    check_table("{ on = [503], tries = 1 }", &["8:34 tries cannot be 1"]);
+    check_table("{ on = [\"timeout\"], timeout_ms = 60000 }", &["8:46 timeout_ms cannot be 60000"]);
     check_table(
         "{ on = [503], timeout_ms = 500 }",
         &["8:39 warning: timeout_ms says nothing without \"timeout\""],
@@ -54,6 +51,6 @@ fn what_is_held_has_bounds() {
     let limits = |line: &str| format!("{GOOD}[limits]\n{line}\n");
     let config = good(&limits("held_max = 1\nheld_bytes_max = 16384"));
     assert_eq!((config.limits.held_max, config.limits.held_bytes_max), (1, 16_384));
-    check(&limits("held_max = 0"), &["11:12 held_max must be from 1 to 1048576"]);
-    check(&limits("held_bytes_max = 99"), &["11:18 held_bytes_max must be from 512 to 16384"]);
+    check(&limits("held_max = 0"), &["11:12 held_max cannot be 0"]);
+    check(&limits("held_bytes_max = 99"), &["11:18 held_bytes_max cannot be 99"]);
 }
