@@ -133,11 +133,15 @@ impl Entry {
         }
     }
 
-    /// It may go on to a further backend.
+    /// It may go on to a further backend. Not while one rings for it: that may have been given up and cancelled, but it has
+    /// not ended.
     #[must_use]
     pub fn may_go_on(&self) -> bool {
         let tries = self.policy.tries.min(TRIES_MAX);
-        self.outcome.is_none() && !self.is_cancelled && self.attempts.len() < usize::from(tries)
+        let has_tries = self.attempts.len() < usize::from(tries);
+        let rings = |attempt: &Attempt| attempt.phase == Phase::Answered;
+        let is_wanted = self.outcome.is_none() && !self.is_cancelled;
+        is_wanted && has_tries && !(self.is_invite() && self.attempts.iter().any(rings))
     }
 
     /// It was sent to a further backend; the one before is given up, if it has not ended.
@@ -226,7 +230,6 @@ impl Entry {
 
     fn on_failure(&mut self, place: u8, status: u16, now: Now) -> Reaction {
         let is_outcome = self.outcome == Some(Outcome::Of(place));
-        let may_go_on = self.may_go_on() && self.policy.statuses.contains(status);
         let acknowledges = self.is_invite();
         let attempt = &mut self.attempts[usize::from(place)];
         if is_outcome {
@@ -240,7 +243,7 @@ impl Entry {
             return Reaction { acknowledges, ..Reaction::ABSORB };
         }
         self.timeout_at = NEVER;
-        if may_go_on {
+        if self.policy.statuses.contains(status) && self.may_go_on() {
             return Reaction { acknowledges, fails: true, ..Reaction::ABSORB };
         }
         self.settle(place);

@@ -111,6 +111,19 @@ fn a_silent_backend_is_given_up_once() {
 }
 
 #[test]
+fn nobody_else_gets_it_while_one_rings() {
+    let mut entry = entry(Method::Invite, 3);
+    assert_eq!(entry.on_time(at(2)), Due::GiveUp);
+    entry.start(place(2), at(2));
+    responds(&mut entry, 0, 180, 3, Reaction { cancels: Some(0), ..ABSORB });
+    assert!(!entry.may_go_on());
+    let mut ended = entry.clone();
+    responds(&mut entry, 1, 503, 3, FORWARD);
+    responds(&mut ended, 0, 487, 3, ACK);
+    responds(&mut ended, 1, 503, 3, FAIL);
+}
+
+#[test]
 fn a_late_success_wins_and_the_current_one_is_cancelled() {
     let mut ringing = entry(Method::Invite, 2);
     assert_eq!(ringing.on_time(at(2)), Due::GiveUp);
