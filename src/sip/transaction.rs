@@ -179,13 +179,23 @@ impl Transactions {
     /// What is remembered of this transaction.
     #[must_use]
     pub fn recent(&self, id: u64, now: Now) -> Option<Recent> {
-        let ways = &self.places[place(&self.places, id)].0;
-        let is_it = |entry: &&Entry| entry.id == id && entry.expires > seconds(now);
-        let word = ways.iter().find(is_it)?.backend;
+        let word = self.entry(id, now)?.backend;
         let number = usize::try_from(word & NOBODY).ok()?;
         let backend = *self.addresses.get(number)?;
         let attempt = u8::try_from(word >> ATTEMPT_SHIFT & 3).unwrap_or(0);
         Some(Recent { backend, is_answered: word & ANSWERED != 0, attempt })
+    }
+
+    /// The INVITE of this transaction was answered, wherever it went.
+    #[must_use]
+    pub fn is_answered(&self, id: u64, now: Now) -> bool {
+        self.entry(id, now).is_some_and(|entry| entry.backend & ANSWERED != 0)
+    }
+
+    fn entry(&self, id: u64, now: Now) -> Option<&Entry> {
+        let ways = &self.places[place(&self.places, id)].0;
+        let is_it = |entry: &&Entry| entry.id == id && entry.expires > seconds(now);
+        ways.iter().find(is_it)
     }
 
     /// The routing table was replaced: from now on keyed transactions are looked up.

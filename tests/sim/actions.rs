@@ -24,8 +24,8 @@ pub(crate) const ACTIONS: [(&str, u64, Deed); 18] = [
     ("request that loops", 4, looping),
     ("pool edit", 8, edit_pool),
     ("backend is drained", 4, drain_backend),
-    ("backend dies", 3, kill_backend),
-    ("backend dies while it rings", 2, unheard_call),
+    ("backend dies", 2, kill_backend),
+    ("backend dies while it rings", 5, unheard_call),
     ("edge dies", 3, kill_edge),
     ("routes flap", 8, flap),
     ("keys turn", 4, turn_keys),
@@ -63,6 +63,12 @@ impl World {
         if self.random.permille(800) {
             self.probes_change(Change::Notices(backend));
         }
+    }
+
+    pub(crate) fn flap(&mut self) {
+        let up = self.edges_up();
+        let moved = self.network.flap(700, &up);
+        *self.ledger.counts.entry("routes moved").or_default() += moved;
     }
 
     fn with_phone(
@@ -168,7 +174,7 @@ fn kill_backend(world: &mut World) -> Judged {
     Ok(())
 }
 
-/// The caller hears nothing for a while, and the backend that rings dies before he repeats himself.
+/// The caller hears nothing for a while, and the backend that rings dies before he repeats himself, sometimes by another way.
 fn unheard_call(world: &mut World) -> Judged {
     let place = world.random.index(world.phones.len());
     let phone = &world.phones[place];
@@ -196,9 +202,7 @@ fn kill_edge(world: &mut World) -> Judged {
 }
 
 fn flap(world: &mut World) -> Judged {
-    let up = world.edges_up();
-    let moved = world.network.flap(700, &up);
-    *world.ledger.counts.entry("routes moved").or_default() += moved;
+    world.flap();
     Ok(())
 }
 

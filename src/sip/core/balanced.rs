@@ -35,7 +35,8 @@ impl<'a> Turn<'a> {
         if is_looked_up
             && let Some((key, id, recent)) = self.recent(pass.fields, newest_id)
             && let Ok(backend) = self.recent_backend(pool_index, recent.backend)
-            && !leaves(pool, backend, &recent, pass.head.method)
+            && (!leaves(pool, backend, &recent, pass.head.method)
+                || self.is_answered_elsewhere(pass.fields))
         {
             // One that has left all pools is still reached from where its pool is.
             let of_pool = pool.send_from.and_then(|id| self.table.listener(id));
@@ -93,6 +94,12 @@ impl<'a> Turn<'a> {
             let id = if place == 0 { newest_id } else { fields.hash(key) };
             Some((key, id, self.transactions.recent(id, self.now)?))
         })
+    }
+
+    /// The answer to a copy of this INVITE has come, which another edge sent on with another key.
+    fn is_answered_elsewhere(&self, fields: &TransactionFields<'_>) -> bool {
+        let is_answered = |key| self.transactions.is_answered(fields.hash(key), self.now);
+        self.table.ring.iter().any(is_answered)
     }
 
     /// The remembered backend as a member of this pool, `None` when it left all pools. An error when it is one of

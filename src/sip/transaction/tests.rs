@@ -149,6 +149,7 @@ fn answer_that_comes_before_its_invite_takes_a_free_way() {
     table.0.watch();
     table.0.answered(7, at(1));
     assert_eq!((table.0.recent(7, at(1)), table.0.len(at(1))), (None, 1), "nobody knows where");
+    assert!(table.0.is_answered(7, at(1)) && !table.0.is_answered(8, at(1)));
     table.remember(7, 1, 2);
     assert_eq!(table.0.recent(7, at(2)).map(|recent| recent.is_answered), Some(true));
 
