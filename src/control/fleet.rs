@@ -274,6 +274,7 @@ impl Pool {
             send_from: self.config.send_from,
             match_source_ip: self.config.match_source_ip,
             meter: self.meter,
+            failover: self.config.failover,
         }
     }
 

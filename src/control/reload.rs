@@ -92,6 +92,9 @@ impl Edit {
             &mut new.limits.transactions_max,
             restart,
         );
+        let (old, limits) = (&running.limits, &mut new.limits);
+        keep("[limits] held_max", &old.held_max, &mut limits.held_max, restart);
+        keep("[limits] held_bytes_max", &old.held_bytes_max, &mut limits.held_bytes_max, restart);
         keep("[trace]", &running.trace, &mut new.trace, restart);
         keep("[admin] listen", &running.admin, &mut new.admin, restart);
     }
@@ -255,6 +258,9 @@ fn pool_lines(old: &super::config::Pool, new: &super::config::Pool) -> Vec<Strin
     if old.probe != new.probe {
         lines.push(format!("probe: {} -> {}", probe_text(old), probe_text(new)));
     }
+    if old.failover != new.failover {
+        lines.push(format!("failover: {} -> {}", failover_text(old), failover_text(new)));
+    }
     if old.slow_start_s != new.slow_start_s {
         lines.push(format!("slow_start_s: {} -> {}", old.slow_start_s, new.slow_start_s));
     }
@@ -293,6 +299,10 @@ fn pool_lines(old: &super::config::Pool, new: &super::config::Pool) -> Vec<Strin
         lines.push("backends: another order".to_owned());
     }
     lines
+}
+
+fn failover_text(pool: &super::config::Pool) -> String {
+    pool.failover.as_ref().map_or_else(|| "off".to_owned(), |failover| format!("{failover:?}"))
 }
 
 fn probe_text(pool: &super::config::Pool) -> String {

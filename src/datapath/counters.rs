@@ -11,6 +11,7 @@
 use hdrhistogram::Histogram;
 
 use super::traffic::{OF_CONTROL, Traffic};
+use crate::sip::hold::HoldCounts;
 use crate::sip::message::Method;
 use crate::sip::route::table::Table;
 use crate::sip::{Decision, DropReason, Verdict};
@@ -43,6 +44,8 @@ pub struct Counters {
     pub rules: Vec<u64>,
     /// Recent transactions that gave way to others because their table was full.
     pub transactions_evicted: u64,
+    /// Requests that were held for failover, and what became of them.
+    pub hold: HoldCounts,
     /// Forwarded responses by class: 1xx is at 1.
     pub response_classes: [u64; 7],
     /// Our own responses by status minus 100.
@@ -91,6 +94,7 @@ impl Counters {
             traffic: Traffic::default(),
             rules: Vec::new(),
             transactions_evicted: 0,
+            hold: HoldCounts::default(),
             response_classes: [0; 7],
             own_statuses: Box::new([0; STATUSES]),
             hops_out: 0,
@@ -186,6 +190,7 @@ impl Counters {
         self.fit_rules(other.rules.len());
         add_all(&mut self.rules, &other.rules);
         self.transactions_evicted += other.transactions_evicted;
+        self.hold += other.hold;
         self.traffic.add(&other.traffic);
         for (sum, verdicts) in self.messages.iter_mut().zip(&other.messages) {
             add_all(sum, verdicts);
@@ -215,6 +220,7 @@ impl Counters {
         self.traffic.copy_from(&other.traffic);
         self.rules.clone_from(&other.rules);
         self.transactions_evicted = other.transactions_evicted;
+        self.hold = other.hold;
         self.messages = other.messages;
         self.drops = other.drops;
         self.response_classes = other.response_classes;

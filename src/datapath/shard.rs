@@ -25,6 +25,8 @@ use crate::sip::{BackendRef, Cause, Decision, DropReason, Now, Received, Verdict
 
 mod trace;
 
+mod held;
+
 /// The longest wait: nothing depends on waking earlier than its own reason.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 /// The longest wait while draining: this long without a message, and the sockets are taken for empty.
@@ -85,6 +87,7 @@ impl Shard {
             self.now = self.clock.now();
             let received = self.receive();
             let hops = self.take_hops();
+            self.path.handle_timeouts(self.now, self.io.queue());
             self.send()?;
             self.sweep();
             self.path.reporter.flush();
@@ -142,9 +145,6 @@ impl Shard {
 
     fn sweep(&mut self) {
         self.path.counters.turns += 1;
-        if self.path.core.poll_timeout().is_some_and(|(due, _)| due <= self.now) {
-            self.path.core.handle_timeout(self.now);
-        }
         let (path, now) = (&mut self.path, self.now);
         let mut told = None;
         self.io.sweep(|address| path.on_unreachable(now, address, &mut told));
@@ -173,6 +173,7 @@ impl Shard {
     fn copy_counters(&self, copy: &mut Counters) {
         copy.copy_from(&self.path.counters);
         copy.transactions_evicted = self.path.core.transactions().evicted();
+        copy.hold = self.path.core.held().map(|hold| hold.counts).unwrap_or_default();
         let io = self.io.counts();
         copy.drops[DropReason::SendFailed.index()] += io.send_failed;
         copy.buffers_exhausted += io.buffers_exhausted;
@@ -223,6 +224,7 @@ impl Path {
         if let Some(report) = report(now, received.source, decision, self.core.table()) {
             self.reporter.push(report);
         }
+        self.send_extras((received_at, pool), queue);
         let outbox = &self.outbox;
         let mut end = (verdict, None);
         if let (Verdict::Forward | Verdict::Respond, Some(transmit)) = (verdict, outbox.transmit())

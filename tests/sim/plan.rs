@@ -215,6 +215,7 @@ fn pool(plan: &Plan, shape: &Shape, balance: Arc<Balance>) -> Pool {
         send_from: plan.has_private.then_some(ListenerId(1)),
         match_source_ip: false,
         meter: 0,
+        failover: None,
     }
 }
 

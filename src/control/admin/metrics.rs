@@ -91,7 +91,7 @@ struct ShardCounter {
     read: fn(&Counters) -> u64,
 }
 
-const SHARD_COUNTERS: [ShardCounter; 14] = [
+const SHARD_COUNTERS: [ShardCounter; 19] = [
     ShardCounter {
         name: "sipedge_received_total",
         help: "Datagrams read from sockets.",
@@ -156,6 +156,31 @@ const SHARD_COUNTERS: [ShardCounter; 14] = [
         name: "sipedge_transactions_evicted_total",
         help: "Recent transactions forgotten early because their table was full; raise transactions_max.",
         read: |c| c.transactions_evicted,
+    },
+    ShardCounter {
+        name: "sipedge_held_total",
+        help: "Requests that were held for failover.",
+        read: |c| c.hold.held,
+    },
+    ShardCounter {
+        name: "sipedge_held_refused_total",
+        help: "Requests that went without failover: too many were held, or too large; raise held_max or held_bytes_max.",
+        read: |c| c.hold.refused,
+    },
+    ShardCounter {
+        name: "sipedge_failed_over_total",
+        help: "Held requests that were sent on to a further backend.",
+        read: |c| c.hold.failed_over,
+    },
+    ShardCounter {
+        name: "sipedge_failover_given_up_total",
+        help: "Backends that were given up for a held request because they were silent.",
+        read: |c| c.hold.given_up,
+    },
+    ShardCounter {
+        name: "sipedge_failover_cancelled_total",
+        help: "CANCELs to backends that were given up.",
+        read: |c| c.hold.cancelled,
     },
     ShardCounter {
         name: "sipedge_turns_total",

@@ -13,6 +13,7 @@ use super::{ADMIN_DEFAULT, Config, address};
 
 mod backends;
 mod dns;
+mod failover;
 mod limits;
 mod listen;
 mod node;

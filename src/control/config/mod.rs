@@ -118,6 +118,8 @@ pub struct Pool {
     pub probe: Option<Settings>,
     /// How long a backend that came back takes less than its share. Seconds; 0: no time at all.
     pub slow_start_s: u32,
+    /// Requests are held and go on to another backend when one fails; none: they are not.
+    pub failover: Option<crate::sip::route::failover::Failover>,
 }
 
 /// A backend of a pool.

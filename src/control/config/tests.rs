@@ -7,6 +7,7 @@ use super::*;
 use crate::sip::ListenerId;
 use crate::sip::route::table::Action;
 
+mod failover;
 mod trace;
 
 const GOOD: &str = r#"
@@ -98,7 +99,7 @@ fn every_key_stands_in_the_full_file() {
     // What the reader answers to an unknown key is the list of all that it knows.
     let probe = GOOD
         .replace("[[route]]", "[[route]]\nzzzzzzzz = 1\nwhen = { zzzzzzzz = 1 }")
-        .replace("[[pool]]", "[[pool]]\nzzzzzzzz = 1\nprobe = { zzzzzzzz = 1 }")
+        .replace("[[pool]]", "[[pool]]\nzzzzzzzz = 1\nprobe = { zzzzzzzz = 1 }\nfailover = { zzzzzzzz = 1 }")
         .replace("[{ uri", "[{ zzzzzzzz = 1, uri")
         .replace("[[listen]]", "[limits]\nzzzzzzzz = 1\n[admin]\nzzzzzzzz = 1\n[node]\nzzzzzzzz = 1\nkeys = [{ zzzzzzzz = 1 }]\n[[listen]]\nzzzzzzzz = 1");
     let problems = parse(Path::new("a.toml"), &probe).expect_err("unknown keys");

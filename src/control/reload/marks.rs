@@ -69,6 +69,8 @@ send_queue_max = 1024
 receive_buffers = 1024
 socket_buffer_bytes = 4194304
 retry_after_seconds = 5
+held_max = 4096
+held_bytes_max = 4096
 [trace]
 hep = { sink = "udp:192.0.2.9:9060" }
 pcap = { folder = "captures" }
@@ -134,6 +136,9 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("trace", "hep", "192.0.2.9:9060", "192.0.2.9:9061"),
     ("trace", "pcap", "\"captures\"", "\"other\""),
     ("trace", "decisions", "per_second_max = 10", "per_second_max = 11"),
+    ("limits", "held_max", "held_max = 4096", "held_max = 100"),
+    ("limits", "held_bytes_max", "held_bytes_max = 4096", "held_bytes_max = 8192"),
+    ("pool", "failover", "set = 1", "set = 1\nfailover = { on = [503] }"),
     ("admin", "listen", "127.0.0.1:9060", "127.0.0.1:9061"),
 ];
 
