@@ -85,7 +85,10 @@ impl Edit {
             &mut new.limits.transactions_max,
             restart,
         );
-        keep("[admin] listen", &running.admin, &mut new.admin, restart);
+        let (old, admin) = (&running.admin, &mut new.admin);
+        keep("[admin] listen", &old.listen, &mut admin.listen, restart);
+        keep("[admin] socket", &old.socket, &mut admin.socket, restart);
+        keep("[admin] token", &old.token, &mut admin.token, restart);
     }
 
     /// A key made by chance is made once: another one would open none of the tokens that are out.

@@ -5,7 +5,7 @@
 use std::fmt::{self, Write};
 
 use super::compile::uses_weights;
-use super::config::{Config, Io, Pool, Steering};
+use super::config::{Admin, Config, Io, Pool, Steering};
 use crate::sip::balance::Spec;
 use crate::sip::message::Method;
 use crate::sip::route::table::{Action, KeySource, Rule};
@@ -59,10 +59,15 @@ fn write_all(out: &mut String, config: &Config) -> fmt::Result {
     for (index, rule) in config.rules.iter().enumerate() {
         writeln!(out, "route {}: {}", index + 1, rule_text(config, rule))?;
     }
-    match config.admin {
-        Some(address) => writeln!(out, "admin: http://{address}/metrics and /healthz"),
-        None => writeln!(out, "admin: off"),
+    let Admin { listen, socket, token } = &config.admin;
+    match listen {
+        Some(address) => {
+            let writes = if token.is_some() { "with the token" } else { "refused: no token" };
+            writeln!(out, "admin: http://{address}/ and /metrics, /healthz, /api/v1; changes: {writes}")?;
+        }
+        None => writeln!(out, "admin: off")?,
     }
+    socket.iter().try_for_each(|path| writeln!(out, "admin: {}", path.display()))
 }
 
 fn write_pool(out: &mut String, config: &Config, pool: &Pool) -> fmt::Result {

@@ -9,8 +9,9 @@ use std::path::Path;
 
 use super::file::{At, File};
 use super::problem::{Problems, did_you_mean};
-use super::{ADMIN_DEFAULT, Config, address};
+use super::{Config, address};
 
+mod admin;
 mod backends;
 mod limits;
 mod listen;
@@ -26,16 +27,13 @@ pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option
     let (limits, shard_limits) = limits::check(&file.limits, problems);
     let pools = pool::check(file, &listeners, folder, problems);
     let rules = route::check(file, problems);
-    let admin = match &file.admin_listen {
-        None => address::admin(ADMIN_DEFAULT).ok()?,
-        Some(text) => accept(text, address::admin(&text.value), problems)?,
-    };
+    let admin = admin::check(&file.admin, folder, problems);
     if problems.has_errors() {
         return None;
     }
     let listeners = listeners.into_iter().flatten().collect();
     let pools = pools.into_iter().flatten().collect();
-    Some(Config { node: node?, listeners, pools, rules, limits, shard_limits, admin })
+    Some(Config { node: node?, listeners, pools, rules, limits, shard_limits, admin: admin? })
 }
 
 /// Turns a complaint about a value into a problem at its place.

@@ -4,7 +4,7 @@
 //! Knows nothing of shards or of the compiled table; `control::compile` makes that.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use crate::datapath::{Io, Steering};
 use crate::sip::balance::Spec;
@@ -20,6 +20,7 @@ pub mod secret;
 mod section;
 
 use problem::Problems;
+use secret::Token;
 
 /// A whole configuration that can run.
 #[derive(Debug, Clone)]
@@ -36,8 +37,19 @@ pub struct Config {
     pub limits: table::Limits,
     /// `[limits]`, what the shards keep.
     pub shard_limits: ShardLimits,
-    /// `[admin]`; none when it is off.
-    pub admin: Option<SocketAddr>,
+    /// `[admin]`.
+    pub admin: Admin,
+}
+
+/// `[admin]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where the page and the API are served; none: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// The unix socket: who may open it may change things.
+    pub socket: Option<PathBuf>,
+    /// What must be shown over TCP to change things; none: nobody may.
+    pub token: Option<Token>,
 }
 
 /// `[node]`.

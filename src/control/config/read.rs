@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::file::{Backend, File, Key, Limits, Listen, Node, Pool, Route, When};
+use super::file::{Admin, Backend, File, Key, Limits, Listen, Node, Pool, Route, When};
 use super::problem::Problems;
 use super::section::{Section, wrong_type};
 
@@ -29,15 +29,20 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> File {
         pool: sections(&mut top, "pool", problems, pool),
         route: sections(&mut top, "route", problems, route),
         limits: single(&mut top, "limits", problems, limits).unwrap_or_default(),
-        admin_listen: single(&mut top, "admin", problems, |mut section, _, problems| {
-            let listen = section.string("listen", problems);
-            section.finish(problems);
-            listen
-        })
-        .flatten(),
+        admin: single(&mut top, "admin", problems, admin).unwrap_or_default(),
     };
     top.finish(problems);
     file
+}
+
+fn admin(mut section: Section<'_>, _: Range<usize>, problems: &mut Problems) -> Admin {
+    let admin = Admin {
+        listen: section.string("listen", problems),
+        socket: section.string("socket", problems),
+        token: section.string("token", problems),
+    };
+    section.finish(problems);
+    admin
 }
 
 fn syntax_help(message: &str) -> &'static str {

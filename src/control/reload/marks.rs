@@ -56,6 +56,8 @@ socket_buffer_bytes = 4194304
 retry_after_seconds = 5
 [admin]
 listen = "127.0.0.1:9060"
+socket = "/run/sipedge/sipedge.sock"
+token = "0123456789abcdef"
 "#;
 
 /// Section and key, what stands in the base, and what an edit writes in its place.
@@ -94,6 +96,8 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("limits", "socket_buffer_bytes", "4194304", "8388608"),
     ("limits", "retry_after_seconds", "retry_after_seconds = 5", "retry_after_seconds = 6"),
     ("admin", "listen", "127.0.0.1:9060", "127.0.0.1:9061"),
+    ("admin", "socket", "sipedge.sock", "other.sock"),
+    ("admin", "token", "token = \"0123456789abcdef\"", "token = \"fedcba9876543210\""),
 ];
 
 /// Keys with one value only, so far: there is nothing to edit.
