@@ -9,6 +9,7 @@ pub mod config;
 pub mod event;
 pub mod explain;
 pub mod fleet;
+pub mod health;
 pub mod node;
 pub mod reload;
 pub mod run;

@@ -50,8 +50,14 @@ pub struct Counters {
     pub hops_in: u64,
     /// Times that the ring had no receive buffer left.
     pub buffers_exhausted: u64,
-    /// Receive calls that failed (ICMP errors and the like).
+    /// Receive calls that failed.
     pub receive_errors: u64,
+    /// ICMP errors that our datagrams brought back.
+    pub icmp_errors: u64,
+    /// Those about addresses that are no backend's: nobody is told of them.
+    pub icmp_strangers: u64,
+    /// Reports to control that did not fit into their ring.
+    pub reports_lost: u64,
     /// Datagrams that the kernel dropped because a socket's receive buffer was full (`SO_MEMINFO`).
     pub socket_drops: u64,
     /// Turns of the loop.
@@ -85,6 +91,9 @@ impl Counters {
             hops_in: 0,
             buffers_exhausted: 0,
             receive_errors: 0,
+            icmp_errors: 0,
+            icmp_strangers: 0,
+            reports_lost: 0,
             socket_drops: 0,
             turns: 0,
             latency_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)
@@ -189,6 +198,9 @@ impl Counters {
         self.hops_in += other.hops_in;
         self.buffers_exhausted += other.buffers_exhausted;
         self.receive_errors += other.receive_errors;
+        self.icmp_errors += other.icmp_errors;
+        self.icmp_strangers += other.icmp_strangers;
+        self.reports_lost += other.reports_lost;
         self.socket_drops += other.socket_drops;
         self.turns += other.turns;
         self.latency_us.add(&other.latency_us).expect("all are made by new, with the same bounds");
@@ -210,6 +222,9 @@ impl Counters {
         self.hops_in = other.hops_in;
         self.buffers_exhausted = other.buffers_exhausted;
         self.receive_errors = other.receive_errors;
+        self.icmp_errors = other.icmp_errors;
+        self.icmp_strangers = other.icmp_strangers;
+        self.reports_lost = other.reports_lost;
         self.socket_drops = other.socket_drops;
         self.turns = other.turns;
         self.latency_us

@@ -14,8 +14,8 @@ use super::sys::EventFd;
 use crate::sip::route::table::Table;
 use crate::sip::{ListenerId, MESSAGE_BYTES_MAX, Now, Received};
 
-/// Letters from control that may wait at a shard, and answers at control.
-const LETTERS_MAX: usize = 16;
+/// Letters from control that may wait at a shard, and answers at control: a burst of probes, and what comes between.
+const LETTERS_MAX: usize = 256;
 /// Datagrams that may be on the way from one shard to another: all pairs of a shard share about this many.
 const HOPS_PER_SHARD: usize = 512;
 /// Bounds of that for one pair.
@@ -26,12 +26,25 @@ const HOPS_PER_PAIR_MAX: usize = 256;
 pub(crate) enum Mail {
     /// Use this table from now on.
     Install(Arc<Table>),
+    /// Send this datagram.
+    Send(Outgoing),
     /// Copy the counters into this box and send it back.
     Snapshot(Box<Counters>),
     /// Say when the sockets have been found empty.
     Drain,
     /// Send what is queued and end.
     Stop,
+}
+
+/// A datagram that control has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The listener whose socket sends it.
+    pub listener: ListenerId,
+    /// Where it goes.
+    pub destination: SocketAddr,
+    /// All of it, at most [`MESSAGE_BYTES_MAX`].
+    pub bytes: Vec<u8>,
 }
 
 /// What a shard sends to control.

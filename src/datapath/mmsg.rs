@@ -4,12 +4,13 @@
 //! and the mailbox's eventfd.
 
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::addr::{self, NAME_BYTES_MAX, Name};
+use super::icmp;
 use super::packet_io::IoCounts;
 use super::send_queue::SendQueue;
 use super::sys::{EventFd, Region, poll, poll_entry, socket_drops, stride};
@@ -28,6 +29,8 @@ pub(crate) struct Mmsg {
     polled: Vec<libc::pollfd>,
     /// The last batch of a socket was full: do not wait.
     more: bool,
+    /// By socket: an ICMP error waits.
+    failed: Vec<bool>,
     headers: Box<[libc::mmsghdr]>,
     /// The headers point into these; neither is resized.
     _iovecs: Box<[libc::iovec]>,
@@ -63,6 +66,7 @@ impl Mmsg {
         let mut polled: Vec<_> = sockets.iter().map(|socket| poll_entry(socket.as_fd())).collect();
         polled.push(libc::pollfd { fd: wake.raw(), events: libc::POLLIN, revents: 0 });
         Ok(Self {
+            failed: vec![false; sockets.len()],
             sockets,
             wake,
             polled,
@@ -94,10 +98,12 @@ impl Mmsg {
         let mut total = 0;
         self.more = false;
         for listener in 0..self.sockets.len() {
-            // POLLERR too: reading is what clears a pending ICMP error.
-            if std::mem::take(&mut self.polled[listener].revents) == 0 {
+            let revents = std::mem::take(&mut self.polled[listener].revents);
+            if revents == 0 {
                 continue;
             }
+            // Read all the same: the pending error is one thing, the queue of errors another.
+            self.failed[listener] |= revents & libc::POLLERR != 0;
             let count = self.receive_batch(listener);
             total += count;
             self.more |= count == BATCH;
@@ -141,8 +147,11 @@ impl Mmsg {
             )
         };
         usize::try_from(count).unwrap_or_else(|_| {
-            if io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock {
-                self.counts.receive_errors += 1;
+            match io::Error::last_os_error().raw_os_error() {
+                Some(libc::EAGAIN) => {}
+                // It cost a call and no datagram: those that wait are read in the next turn.
+                Some(error) if icmp::is_pending(error) => self.failed[listener] = true,
+                _ => self.counts.receive_errors += 1,
             }
             0
         })
@@ -188,10 +197,26 @@ impl Mmsg {
         };
         match usize::try_from(sent) {
             Ok(sent) if sent > 0 => sent,
-            // The error is that of the first: it is dropped, the next call goes on behind it.
+            // The error is that of the first, or one that waited for any call. If it is refused for its own sake it is
+            // dropped; the next call goes on behind it.
             _ => {
-                self.counts.send_failed += 1;
+                let error = io::Error::last_os_error().raw_os_error();
+                let first = self.outgoing.first().map(|first| &raw const first.msg_hdr);
+                // SAFETY: as above: the first header and what it points to are not touched during the call.
+                let is_sent = error.is_some_and(icmp::is_pending)
+                    && first.is_some_and(|first| unsafe { icmp::send_again(socket, first) });
+                self.counts.send_failed += u64::from(!is_sent);
                 1
+            }
+        }
+    }
+
+    /// Takes the ICMP errors of sockets that have some. What stays beyond the bound is seen by the next poll.
+    pub(crate) fn sweep(&mut self, mut on_unreachable: impl FnMut(SocketAddr)) {
+        for (failed, socket) in self.failed.iter_mut().zip(&self.sockets) {
+            if std::mem::take(failed) {
+                let count = icmp::drain(socket, &mut on_unreachable);
+                self.counts.icmp_errors += u64::try_from(count).unwrap_or(0);
             }
         }
     }

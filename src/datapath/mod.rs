@@ -8,11 +8,13 @@ pub mod counters;
 
 mod addr;
 mod clock;
+mod icmp;
 mod mailbox;
 mod mmsg;
 mod options;
 mod packet_io;
 mod report;
+mod reports;
 mod send_queue;
 mod shard;
 mod shards;
@@ -21,6 +23,8 @@ mod start;
 pub(crate) mod sys;
 mod uring;
 
+pub use mailbox::Outgoing;
 pub use options::{Io, Options, Steering};
 pub use report::{SocketBuffers, StartError, StartReport};
-pub use shards::{InstallError, Shards, Snapshot, SnapshotError};
+pub use reports::{Report, Reports};
+pub use shards::{InstallError, SendError, Shards, Snapshot, SnapshotError};

@@ -4,6 +4,7 @@
 //! not know what a message is. AF_XDP is to be a third arm.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::mmsg::Mmsg;
@@ -18,6 +19,8 @@ pub(crate) struct IoCounts {
     pub(crate) send_failed: u64,
     /// A receive call failed.
     pub(crate) receive_errors: u64,
+    /// ICMP errors that our datagrams brought back.
+    pub(crate) icmp_errors: u64,
     /// No receive buffer was left.
     pub(crate) buffers_exhausted: u64,
     /// Dropped by the kernel for want of room in the socket's buffer.
@@ -57,11 +60,12 @@ impl PacketIo {
         }
     }
 
-    /// Brings back what broke: receives that ended.
-    pub(crate) fn sweep(&mut self) {
+    /// Brings back what broke: receives that ended. Calls `on_unreachable` with the destinations that ICMP errors of the
+    /// turn are about, at most [`super::icmp::ENTRIES_MAX`] for each listener.
+    pub(crate) fn sweep(&mut self, on_unreachable: impl FnMut(SocketAddr)) {
         match self {
-            Self::Uring(io) => io.sweep(),
-            Self::Mmsg(_) => {}
+            Self::Uring(io) => io.sweep(on_unreachable),
+            Self::Mmsg(io) => io.sweep(on_unreachable),
         }
     }
 
@@ -86,3 +90,5 @@ impl PacketIo {
 mod measure;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unreachable_tests;

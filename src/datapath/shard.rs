@@ -5,16 +5,18 @@
 //! message, and the clock is read per turn.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::Clock;
 use super::counters::Counters;
-use super::mailbox::{Answer, Mail, Mailbox};
+use super::mailbox::{Answer, Mail, Mailbox, Outgoing};
 use super::packet_io::PacketIo;
+use super::reports::{Report, Reporter};
 use super::send_queue::{Refused, SendQueue};
 use crate::sip::core::Core;
-use crate::sip::outbox::Outbox;
+use crate::sip::outbox::{Outbox, Transmit};
 use crate::sip::route::table::Table;
 use crate::sip::{DropReason, Now, Received, Verdict, steer};
 
@@ -43,6 +45,7 @@ struct Path {
     core: Core,
     outbox: Outbox,
     counters: Counters,
+    reporter: Reporter,
     index: u8,
     shards: u8,
 }
@@ -51,13 +54,13 @@ impl Shard {
     pub(super) fn new(
         io: PacketIo,
         core: Core,
-        mailbox: Mailbox,
+        (mailbox, reporter): (Mailbox, Reporter),
         clock: Clock,
         (index, shards): (u8, u8),
     ) -> Self {
         let (outbox, mut counters) = (Outbox::new(), Counters::new());
         fit(&mut counters, core.table());
-        let path = Path { core, outbox, counters, index, shards };
+        let path = Path { core, outbox, counters, reporter, index, shards };
         let now = clock.now();
         Self { io, path, mailbox, clock, now, draining: false, stopping: false }
     }
@@ -77,7 +80,10 @@ impl Shard {
             let hops = self.take_hops();
             self.send()?;
             self.sweep();
+            self.path.reporter.flush();
             self.read_mail(received == 0 && hops == 0);
+            // What mail asked for waits for no other turn.
+            self.send()?;
         }
         self.end()
     }
@@ -132,7 +138,9 @@ impl Shard {
         if self.path.core.poll_timeout().is_some_and(|(due, _)| due <= self.now) {
             self.path.core.handle_timeout(self.now);
         }
-        self.io.sweep();
+        let (path, now) = (&mut self.path, self.now);
+        let mut told = None;
+        self.io.sweep(|address| path.on_unreachable(now, address, &mut told));
     }
 
     fn read_mail(&mut self, idle: bool) {
@@ -143,6 +151,7 @@ impl Shard {
         while let Some(mail) = self.mailbox.take_letter() {
             match mail {
                 Mail::Install(table) => self.install(table),
+                Mail::Send(outgoing) => self.path.send(self.now, &outgoing, self.io.queue()),
                 Mail::Snapshot(mut counters) => {
                     self.copy_counters(&mut counters);
                     self.mailbox.answer(Answer::Snapshot(counters));
@@ -160,6 +169,8 @@ impl Shard {
         copy.drops[DropReason::SendFailed.index()] += io.send_failed;
         copy.buffers_exhausted += io.buffers_exhausted;
         copy.receive_errors += io.receive_errors;
+        copy.icmp_errors += io.icmp_errors;
+        copy.reports_lost = self.path.reporter.lost();
         copy.socket_drops += io.socket_drops;
     }
 
@@ -209,10 +220,35 @@ impl Path {
         };
         let pushed =
             queue.push(received_at, transmit, |buffer| outbox.write_to(received.bytes, buffer));
+        self.count(pushed);
+    }
+
+    /// Sends what control has made.
+    fn send(&mut self, now: Now, outgoing: &Outgoing, queue: &mut SendQueue) {
+        let Outgoing { listener, destination, ref bytes } = *outgoing;
+        let pushed = queue.push(now, Transmit { destination, listener }, |buffer| {
+            buffer.get_mut(..bytes.len())?.copy_from_slice(bytes);
+            Some(bytes.len())
+        });
+        self.count(pushed);
+    }
+
+    fn count(&mut self, pushed: Result<(), Refused>) {
         match pushed {
             Ok(()) => {}
             Err(Refused::Full) => self.counters.on_drop(DropReason::SendQueueFull),
             Err(Refused::TooLarge) => self.counters.on_drop(DropReason::Oversized),
+        }
+    }
+
+    /// Tells control of an address that cannot be reached, if it is a backend's and was not `told` just before.
+    fn on_unreachable(&mut self, now: Now, address: SocketAddr, told: &mut Option<SocketAddr>) {
+        if self.core.table().backend_reached_at(address).is_none() {
+            self.counters.icmp_strangers += 1;
+            return;
+        }
+        if told.replace(address) != Some(address) {
+            self.reporter.push(Report::Unreachable { address, at: now });
         }
     }
 }

@@ -12,13 +12,15 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::counters::Counters;
-use super::mailbox::{Answer, Desk, Mail};
+use super::mailbox::{Answer, Desk, Mail, Outgoing};
 use super::options::Options;
 use super::report::{StartError, StartReport};
+use super::reports::Reports;
 use super::start;
 use super::sys::EventFd;
 use crate::bpf::{Picks, Steered};
 use crate::sip::route::table::Table;
+use crate::sip::{MESSAGE_BYTES_MAX, Now};
 
 /// How long a shard may take to answer: a turn takes microseconds.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
@@ -31,6 +33,7 @@ pub struct Shards {
     pub(super) threads: Vec<JoinHandle<io::Result<Box<Counters>>>>,
     /// Set when a shard answered.
     pub(super) answered: Arc<EventFd>,
+    pub(super) reports: Reports,
     pub(super) clock: Clock,
     pub(super) report: StartReport,
     /// The listeners of the table: a new table must have the same.
@@ -94,6 +97,29 @@ impl fmt::Display for SnapshotError {
 
 impl std::error::Error for SnapshotError {}
 
+/// Why a datagram of control's is not on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendError {
+    /// There is no such shard, or no such listener.
+    Nowhere,
+    /// It does not fit into a datagram.
+    TooLarge,
+    /// The shard has not read what it was told before.
+    MailboxFull,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nowhere => "there is no such shard or listener",
+            Self::TooLarge => "it does not fit into a datagram",
+            Self::MailboxFull => "the shard's mailbox is full",
+        })
+    }
+}
+
+impl std::error::Error for SendError {}
+
 impl Shards {
     /// Binds the table's listeners and starts the shards. Each shard's core gets `seed`.
     pub fn start(options: &Options, table: &Arc<Table>, seed: u64) -> Result<Self, StartError> {
@@ -116,6 +142,29 @@ impl Shards {
             }
         }
         Ok(())
+    }
+
+    /// Lets a shard send a datagram from a listener's socket. Never waits. A response comes back through the shard that the
+    /// datagram's mark names, or else the one that its Call-ID belongs to; what the kernel refuses is counted there.
+    pub fn send(&mut self, shard: usize, outgoing: Outgoing) -> Result<(), SendError> {
+        let listener = usize::from(outgoing.listener.0);
+        let desk = self.desks.get_mut(shard).filter(|_| listener < self.configured.len());
+        let desk = desk.ok_or(SendError::Nowhere)?;
+        if outgoing.bytes.len() > MESSAGE_BYTES_MAX {
+            return Err(SendError::TooLarge);
+        }
+        desk.post(Mail::Send(outgoing)).map_err(|_| SendError::MailboxFull)
+    }
+
+    /// What the shards tell unasked. All of it goes to who asked first; later ones hear nothing.
+    pub fn reports(&mut self) -> Reports {
+        self.reports.taken()
+    }
+
+    /// This moment on the clock of the shards: that of all [`Now`] in counters and reports.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        self.clock.now()
     }
 
     /// Asks all shards for their counters. Blocks for a turn of the slowest shard, at most a second.
@@ -255,3 +304,6 @@ fn wait_a_little() {
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,6 +50,7 @@ fn bind(address: SocketAddr, member: bool, buffer_bytes: usize) -> io::Result<Ud
         socket.set_reuse_port(true)?;
     }
     sys::allow_fragments(socket.as_fd(), address.is_ipv6())?;
+    sys::keep_errors(socket.as_fd(), address.is_ipv6())?;
     // Beyond the system's maximum if we may, up to it if we may not.
     if sys::force_receive_buffer(socket.as_fd(), buffer_bytes).is_err() {
         socket.set_recv_buffer_size(buffer_bytes)?;

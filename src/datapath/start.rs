@@ -17,6 +17,7 @@ use super::mmsg::Mmsg;
 use super::options::{Io, Options, Steering};
 use super::packet_io::PacketIo;
 use super::report::{StartError, StartReport};
+use super::reports::{self, Reporter};
 use super::shard::Shard;
 use super::shards::Shards;
 use super::sockets::bind_group;
@@ -61,8 +62,11 @@ pub(super) fn start(
     let (boxes, desks, answered) =
         mailbox::mesh(shards).map_err(|error| StartError::System("make mailboxes", error))?;
     let clock = Clock::start();
+    let (reporters, reports) = reports::lines(shards, clock)
+        .map_err(|error| StartError::System("make an eventfd", error))?;
     let mut all = Shards {
         desks,
+        reports,
         threads: Vec::with_capacity(shards),
         answered,
         clock,
@@ -72,7 +76,8 @@ pub(super) fn start(
     };
     let (started, starts) = channel();
     let by_shard = by_shard(groups, shards);
-    for (index, (mailbox, sockets)) in boxes.into_iter().zip(by_shard).enumerate() {
+    let ends = boxes.into_iter().zip(reporters);
+    for (index, (ends, sockets)) in ends.zip(by_shard).enumerate() {
         let plan = Plan {
             index: u8::try_from(index).expect("at most SHARDS_MAX"),
             shards: u8::try_from(shards).expect("at most SHARDS_MAX"),
@@ -87,7 +92,7 @@ pub(super) fn start(
         let started = started.clone();
         let thread = thread::Builder::new()
             .name(format!("shard-{index}"))
-            .spawn(move || plan.run(sockets, mailbox, started))
+            .spawn(move || plan.run(sockets, ends, started))
             .map_err(|error| StartError::System("start a thread", error))?;
         all.threads.push(thread);
     }
@@ -98,6 +103,9 @@ pub(super) fn start(
     }
     Ok(all)
 }
+
+/// A shard's ends of the ways to others and to control.
+type Ends = (Mailbox, Reporter);
 
 /// What a thread is told.
 struct Plan {
@@ -118,10 +126,10 @@ impl Plan {
     fn run(
         self,
         sockets: Vec<UdpSocket>,
-        mailbox: Mailbox,
+        ends: Ends,
         started: Sender<Result<(), StartError>>,
     ) -> io::Result<Box<Counters>> {
-        let shard = self.prepare(sockets, mailbox);
+        let shard = self.prepare(sockets, ends);
         let (shard, answer) = match shard {
             Ok(shard) => (Some(shard), Ok(())),
             Err(error) => (None, Err(error)),
@@ -133,7 +141,11 @@ impl Plan {
         shard.map_or_else(|| Ok(Box::<Counters>::default()), Shard::run)
     }
 
-    fn prepare(self, sockets: Vec<UdpSocket>, mailbox: Mailbox) -> Result<Shard, StartError> {
+    fn prepare(
+        self,
+        sockets: Vec<UdpSocket>,
+        (mailbox, reporter): Ends,
+    ) -> Result<Shard, StartError> {
         if let Some(core) = self.core
             && !core_affinity::set_for_current(CoreId { id: core })
         {
@@ -148,7 +160,7 @@ impl Plan {
         };
         let io = io.map_err(|error| StartError::System("make rings and buffers", error))?;
         let core = Core::new(self.table, self.seed, self.index);
-        Ok(Shard::new(io, core, mailbox, self.clock, (self.index, self.shards)))
+        Ok(Shard::new(io, core, (mailbox, reporter), self.clock, (self.index, self.shards)))
     }
 }
 

@@ -50,6 +50,14 @@ pub(crate) fn allow_fragments(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<
     set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)
 }
 
+/// Makes the kernel keep ICMP errors, with the destinations that they are about: see [`super::icmp`].
+pub(crate) fn keep_errors(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
+    if ipv6 {
+        return set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1);
+    }
+    set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)
+}
+
 /// Gives a SO_REUSEPORT group its program; `socket` is any member.
 #[cfg(sipedge_bpf)]
 pub(crate) fn attach_reuseport(socket: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {

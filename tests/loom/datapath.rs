@@ -6,7 +6,7 @@
 #[expect(dead_code, unreachable_pub, reason = "the product uses all of it; the models use a part")]
 pub(crate) mod counters;
 #[path = "../../src/datapath/mailbox.rs"]
-#[expect(dead_code, reason = "the product uses all of it; the models use a part")]
+#[expect(dead_code, unreachable_pub, reason = "the product uses all of it; the models use a part")]
 pub(crate) mod mailbox;
 #[path = "ring.rs"]
 pub(crate) mod ring;

@@ -100,7 +100,7 @@ struct ShardCounter {
     read: fn(&Counters) -> u64,
 }
 
-const SHARD_COUNTERS: [ShardCounter; 10] = [
+const SHARD_COUNTERS: [ShardCounter; 12] = [
     ShardCounter {
         name: "sipedge_received_total",
         help: "Datagrams read from sockets.",
@@ -135,6 +135,16 @@ const SHARD_COUNTERS: [ShardCounter; 10] = [
         name: "sipedge_receive_errors_total",
         help: "Receive calls that failed.",
         read: |c| c.receive_errors,
+    },
+    ShardCounter {
+        name: "sipedge_icmp_errors_total",
+        help: "ICMP errors that our datagrams brought back.",
+        read: |c| c.icmp_errors,
+    },
+    ShardCounter {
+        name: "sipedge_reports_lost_total",
+        help: "Observations about backends that control did not take in time.",
+        read: |c| c.reports_lost,
     },
     ShardCounter {
         name: "sipedge_socket_drops_total",

@@ -84,7 +84,7 @@ fn echo(ring: bool, window: usize, datagrams: usize) -> (f64, f64) {
         });
         io.send().expect("sends");
         io.queue().take_times(|_, _| ());
-        io.sweep();
+        io.sweep(|_| ());
     }
     let seen = u32::try_from(seen).map(f64::from).expect("few");
     let spent = (cpu_ns() - before, Duration::from_micros(clock.now().0).as_secs_f64() * 1e9);

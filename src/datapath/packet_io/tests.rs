@@ -17,15 +17,20 @@ const TURN: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One end under test, bound to one address, and a plain client.
-struct Bench {
-    io: PacketIo,
+pub(super) struct Bench {
+    pub(super) io: PacketIo,
     wake: Arc<EventFd>,
     client: UdpSocket,
-    name: &'static str,
+    pub(super) name: &'static str,
 }
 
 /// Runs `test` with recvmmsg, and with io_uring where it works.
-fn with_both(address: &str, send_queue_max: usize, receive_buffers: usize, test: fn(Bench)) {
+pub(super) fn with_both(
+    address: &str,
+    send_queue_max: usize,
+    receive_buffers: usize,
+    test: fn(Bench),
+) {
     for name in ["recvmmsg", "io_uring"] {
         if name == "io_uring" && probe().is_err() {
             println!("skipped: io_uring does not work here");
@@ -62,13 +67,13 @@ impl Bench {
                 refused += usize::from(echo_one(received, queue).is_err());
             });
             self.io.send().expect("sends");
-            self.io.sweep();
+            self.io.sweep(|_| ());
         }
         (seen, refused)
     }
 }
 
-fn elapsed(clock: Clock) -> Duration {
+pub(super) fn elapsed(clock: Clock) -> Duration {
     Duration::from_micros(clock.now().0)
 }
 
@@ -80,7 +85,7 @@ fn echo_one(received: &Received<'_>, queue: &mut SendQueue) -> Result<(), Refuse
     })
 }
 
-fn datagram(number: usize, size: usize) -> Vec<u8> {
+pub(super) fn datagram(number: usize, size: usize) -> Vec<u8> {
     let mut bytes = vec![b'x'; size.max(8)];
     bytes[..8].copy_from_slice(&number.to_le_bytes());
     bytes
@@ -228,7 +233,7 @@ fn mail_wakes_and_silence_times_out() {
             bench.io.wait(PATIENCE).expect("waits");
             assert!(elapsed(clock) < PATIENCE / 2, "{} slept through its mail", bench.name);
             assert_eq!(bench.io.receive(|_, _| ()), 0);
-            bench.io.sweep();
+            bench.io.sweep(|_| ());
         }
         let clock = Clock::start();
         bench.io.wait(TURN).expect("waits");

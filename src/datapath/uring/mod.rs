@@ -8,7 +8,7 @@ mod buffers;
 mod setup;
 
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use io_uring::types::{CancelBuilder, Fd, RecvMsgOut, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::addr;
+use super::icmp;
 use super::packet_io::IoCounts;
 use super::send_queue::SendQueue;
 use super::sys::{EventFd, socket_drops};
@@ -55,6 +56,8 @@ pub(crate) struct Uring {
     sockets: Vec<UdpSocket>,
     /// Which listeners have a receive in the ring.
     armed: Vec<bool>,
+    /// Which listeners have ICMP errors waiting.
+    failed: Vec<bool>,
     wake_armed: bool,
     arrivals: Vec<Arrival>,
     counts: IoCounts,
@@ -78,19 +81,20 @@ impl Uring {
             wake_value: Box::new(0),
             wake,
             armed: vec![false; sockets.len()],
+            failed: vec![false; sockets.len()],
             sockets,
             wake_armed: false,
             arrivals: Vec::with_capacity(BATCH),
             counts: IoCounts::default(),
             ring,
         };
-        io.sweep();
+        io.arm();
         Ok(io)
     }
 
     pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         self.reap();
-        if !self.arrivals.is_empty() {
+        if !self.arrivals.is_empty() || self.failed.contains(&true) {
             return Ok(());
         }
         self.enter(timeout)
@@ -141,8 +145,20 @@ impl Uring {
             let place = entry.user_data() & !ABOUT_MASK;
             match entry.user_data() & ABOUT_MASK {
                 ABOUT_SEND => {
-                    self.counts.send_failed += u64::from(entry.result() < 0);
-                    self.queue.release(u16::try_from(place).expect("we wrote a u16"));
+                    let slot = u16::try_from(place).expect("we wrote a u16");
+                    if entry.result() < 0 {
+                        let listener = self.queue.listener(slot);
+                        let is_pending = icmp::is_pending(-entry.result());
+                        self.failed[listener] |= is_pending;
+                        // At once and not in the ring: in the next turn it would meet the next pending error.
+                        // SAFETY: the slot is not released yet, so its header and what it points to stay as they are.
+                        let is_sent = is_pending
+                            && unsafe {
+                                icmp::send_again(&self.sockets[listener], self.queue.message(slot))
+                            };
+                        self.counts.send_failed += u64::from(!is_sent);
+                    }
+                    self.queue.release(slot);
                 }
                 ABOUT_RECEIVE => {
                     let listener = usize::try_from(place).expect("we wrote a u8");
@@ -155,6 +171,7 @@ impl Uring {
                             self.arrivals.push(Arrival { listener, buffer, size });
                         }
                         _ if entry.result() == -libc::ENOBUFS => self.counts.buffers_exhausted += 1,
+                        _ if icmp::is_pending(-entry.result()) => self.failed[listener] = true,
                         _ => self.counts.receive_errors += 1,
                     }
                 }
@@ -195,8 +212,21 @@ impl Uring {
         }
     }
 
+    /// Takes the ICMP errors of sockets that have some, then arms what ended.
+    pub(crate) fn sweep(&mut self, mut on_unreachable: impl FnMut(SocketAddr)) {
+        for (failed, socket) in self.failed.iter_mut().zip(&self.sockets) {
+            if *failed {
+                let count = icmp::drain(socket, &mut on_unreachable);
+                self.counts.icmp_errors += u64::try_from(count).unwrap_or(0);
+                // No completion tells of what stays beyond the bound.
+                *failed = count == icmp::ENTRIES_MAX;
+            }
+        }
+        self.arm();
+    }
+
     /// Arms what is not armed: receives that ended (no buffer left, an error) and the wake-up.
-    pub(crate) fn sweep(&mut self) {
+    fn arm(&mut self) {
         for listener in 0..self.sockets.len() {
             if self.armed[listener] {
                 continue;
