@@ -33,6 +33,7 @@ mod sampler;
 
 use super::config::secret::Token;
 use super::event::Event;
+use crate::datapath;
 use asker::Asker;
 use connections::{Bounded, Peer, Source, Times};
 use places::{PLAIN_PLACES, Places, STREAM_PLACES};
@@ -81,7 +82,7 @@ pub fn start(
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(plain)?;
     let run = move || {
-        crate::datapath::sys::give_way();
+        datapath::give_way();
         let served = runtime.block_on(async {
             let tcp = tcp.map(tokio::net::TcpListener::from_std).transpose()?;
             let unix = unix.map(tokio::net::UnixListener::from_std).transpose()?;
