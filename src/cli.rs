@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 use crate::control::config::problem::{Problems, Severity};
 use crate::control::config::{self, Config};
 use crate::control::{compile, explain, run, summary};
-use crate::demo;
+use crate::{ctl, demo};
 
 /// Wrong usage or configuration.
 pub const EXIT_USAGE: u8 = 2;
@@ -35,6 +35,11 @@ enum Command {
     Check(ConfigArguments),
     /// Says where a message would go, and why, with the same core that forwards.
     Explain(ExplainArguments),
+    /// Asks a running node, or changes it: state, drain, reload.
+    Ctl(ctl::Arguments),
+    /// Shows a running node in the terminal, once a second.
+    #[cfg(feature = "top")]
+    Top(ctl::top::Arguments),
     /// Shows it at work: the edge, three backends and a caller on loopback, and a backend that leaves half way.
     Demo(demo::Args),
 }
@@ -83,6 +88,9 @@ pub fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Ctl(arguments) => ctl::run(&arguments),
+        #[cfg(feature = "top")]
+        Command::Top(arguments) => ctl::top::run(&arguments),
         Command::Run(arguments) => {
             log_to_stderr(arguments.log);
             let path = &arguments.config.config;
