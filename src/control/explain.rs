@@ -237,6 +237,7 @@ fn cause_text(cause: Cause) -> &'static str {
         Cause::RouteField => "the Route field of a request from a backend",
         Cause::RequestUri => "the Request-URI",
         Cause::Via => "the next Via",
+        Cause::Probe => "a probe of the edge",
         Cause::Own => "the edge itself",
     }
 }

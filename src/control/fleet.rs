@@ -48,27 +48,27 @@ impl Standing {
     /// What the configuration alone says of a member.
     #[must_use]
     pub const fn declared(member: &Member) -> Self {
-        Self { takes_new: member.is_listed_usable, ..Self::GOOD }
+        Self { takes_new: member.config.usable, ..Self::GOOD }
     }
 }
 
 /// A member of a pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Member {
-    /// Its URI as configured.
-    pub uri: String,
+    /// As configured: its URI, weights, priority.
+    pub config: config::Backend,
     /// Where it is reached.
     pub address: SocketAddr,
-    /// Its share against the others.
-    pub weight: u32,
-    /// Its relative weight, for `kamailio:11`.
-    pub rweight: u32,
-    /// Members of a lower one get new keys only when none of a higher one can.
-    pub priority: i32,
-    /// Its flags in a list let it have new keys.
-    pub is_listed_usable: bool,
     /// The number of its counters.
     pub meter: u32,
+}
+
+impl Member {
+    /// Its name within the pool.
+    #[must_use]
+    pub fn uri(&self) -> &str {
+        &self.config.uri
+    }
 }
 
 /// A member that has left.
@@ -185,12 +185,8 @@ impl Pool {
         now: Now,
     ) -> Result<Self, String> {
         let member = |backend: &config::Backend| Member {
-            uri: backend.uri.clone(),
+            config: backend.clone(),
             address: backend.address,
-            weight: backend.weight,
-            rweight: backend.rweight,
-            priority: backend.priority,
-            is_listed_usable: backend.usable,
             meter: meters.of_backend(&config.name, &backend.uri),
         };
         let members: Vec<Member> = config.backends.iter().map(member).collect();
@@ -211,7 +207,7 @@ impl Pool {
         let is_gone = |address: SocketAddr| members.iter().all(|member| member.address != address);
         let mut leaving = self.leaving.clone();
         leaving.extend(self.members.iter().map(|member| Leaving {
-            uri: member.uri.clone(),
+            uri: member.config.uri.clone(),
             address: member.address,
             since: now,
             meter: member.meter,
@@ -237,7 +233,7 @@ impl Pool {
         let mut ramp = Vec::new();
         let tier = self.tier(&standings);
         for ((index, member), standing) in (0_u16..).zip(&self.members).zip(&standings) {
-            if standing.takes_new && tier.is_none_or(|tier| member.priority == tier) {
+            if standing.takes_new && tier.is_none_or(|tier| member.config.priority == tier) {
                 usable.insert(index);
             }
             if standing.is_down {
@@ -248,7 +244,7 @@ impl Pool {
             }
         }
         let member = |member: &Member| Backend {
-            uri: member.uri.clone(),
+            uri: member.config.uri.clone(),
             address: member.address,
             meter: member.meter,
         };
@@ -278,7 +274,7 @@ impl Pool {
             return None;
         }
         let able = self.members.iter().zip(standings).filter(|(_, standing)| standing.takes_new);
-        able.map(|(member, _)| member.priority).max()
+        able.map(|(member, _)| member.config.priority).max()
     }
 
     /// Key to member, for whoever wants to compare two pools.
@@ -290,7 +286,7 @@ impl Pool {
 
 /// What a balance is compiled from.
 fn weighed(members: &[Member]) -> impl Iterator<Item = (&str, u32, u32)> {
-    members.iter().map(|member| (member.uri.as_str(), member.weight, member.rweight))
+    members.iter().map(|member| (member.uri(), member.config.weight, member.config.rweight))
 }
 
 fn compile(config: &config::Pool, members: &[Member]) -> Result<Balance, String> {

@@ -26,7 +26,7 @@ mod silence;
 mod tell;
 mod watch;
 
-pub(super) use ending::{Ending, Quiet};
+pub(super) use ending::Ending;
 use silence::Silence;
 use watch::Watch;
 

@@ -10,8 +10,10 @@
 
 use hdrhistogram::Histogram;
 
+use super::traffic::Traffic;
 use crate::sip::message::Method;
-use crate::sip::{BackendRef, Decision, DropReason, Verdict};
+use crate::sip::route::table::Table;
+use crate::sip::{Decision, DropReason, Verdict};
 
 /// Verdicts in the order of [`Counters::messages`].
 pub const VERDICTS: [&str; 4] = ["absorb", "drop", "forward", "respond"];
@@ -33,9 +35,8 @@ pub struct Counters {
     pub messages: [[u64; VERDICTS.len()]; Method::ALL.len()],
     /// Drops by [`DropReason::index`].
     pub drops: [u64; DropReason::ALL.len()],
-    /// Requests forwarded to a backend, by pool and place in the pool. It grows with the table; after a table
-    /// that orders its backends differently the counts stay with the places.
-    pub forwarded: Vec<Vec<u64>>,
+    /// By backend and by pool.
+    pub traffic: Traffic,
     /// Requests that matched a rule, by its place; all verdicts.
     pub rules: Vec<u64>,
     /// Recent transactions that gave way to others because their table was full.
@@ -82,7 +83,7 @@ impl Counters {
             sent: 0,
             messages: [[0; VERDICTS.len()]; Method::ALL.len()],
             drops: [0; DropReason::ALL.len()],
-            forwarded: Vec::new(),
+            traffic: Traffic::default(),
             rules: Vec::new(),
             transactions_evicted: 0,
             response_classes: [0; 7],
@@ -101,19 +102,21 @@ impl Counters {
         }
     }
 
-    /// Makes room for the rules and backends of a table, so that counting allocates nothing.
-    pub(crate) fn fit(&mut self, rules: usize, backends_by_pool: impl Iterator<Item = usize>) {
+    /// Makes room for the rules, backends and pools of a table, so that counting allocates nothing.
+    pub(crate) fn fit(&mut self, table: &Table) {
+        self.fit_rules(table.rules.len());
+        self.traffic.fit(table);
+    }
+
+    /// Makes room for as much as `other` has.
+    pub(crate) fn fit_as(&mut self, other: &Self) {
+        self.fit_rules(other.rules.len());
+        self.traffic.fit_counts(other.traffic.backends.len(), other.traffic.pools.len());
+    }
+
+    fn fit_rules(&mut self, rules: usize) {
         if self.rules.len() < rules {
             self.rules.resize(rules, 0);
-        }
-        for (pool, backends) in backends_by_pool.enumerate() {
-            if self.forwarded.len() <= pool {
-                self.forwarded.push(Vec::new());
-            }
-            let counts = &mut self.forwarded[pool];
-            if counts.len() < backends {
-                counts.resize(backends, 0);
-            }
         }
     }
 
@@ -126,7 +129,9 @@ impl Counters {
                 1
             }
             Verdict::Forward => {
-                self.on_forward(decision);
+                if decision.status != 0 {
+                    self.response_classes[usize::from(decision.status / 100).min(6)] += 1;
+                }
                 2
             }
             Verdict::Respond => {
@@ -147,22 +152,11 @@ impl Counters {
         self.drops[reason.index()] += 1;
     }
 
-    fn on_forward(&mut self, decision: &Decision) {
-        if decision.status != 0 {
-            self.response_classes[usize::from(decision.status / 100).min(6)] += 1;
-            return;
-        }
-        let Some(BackendRef { pool, backend }) = decision.backend else { return };
-        let counts = self.forwarded.get_mut(usize::from(pool));
-        if let Some(count) = counts.and_then(|pool| pool.get_mut(usize::from(backend))) {
-            *count += 1;
-        }
-    }
-
-    /// Counts the latency of `count` messages.
-    pub(crate) fn on_sent(&mut self, latency_us: u64, count: u64) {
+    /// Counts the latency of `count` messages of a pool.
+    pub(crate) fn on_sent(&mut self, pool: u32, latency_us: u64, count: u64) {
         self.sent += count;
         self.latency_us.saturating_record_n(latency_us.max(1), count);
+        self.traffic.on_sent(pool, latency_us, count);
     }
 
     /// Our own responses that were not zero: status and count.
@@ -179,12 +173,10 @@ impl Counters {
 
     /// Adds another shard's counters to these.
     pub fn add(&mut self, other: &Self) {
-        self.fit(other.rules.len(), other.forwarded.iter().map(Vec::len));
+        self.fit_rules(other.rules.len());
         add_all(&mut self.rules, &other.rules);
         self.transactions_evicted += other.transactions_evicted;
-        for (sum, pool) in self.forwarded.iter_mut().zip(&other.forwarded) {
-            add_all(sum, pool);
-        }
+        self.traffic.add(&other.traffic);
         for (sum, verdicts) in self.messages.iter_mut().zip(&other.messages) {
             add_all(sum, verdicts);
         }
@@ -208,7 +200,7 @@ impl Counters {
 
     /// Becomes a copy of `other`, without allocating when both have the same shape.
     pub(crate) fn copy_from(&mut self, other: &Self) {
-        self.forwarded.clone_from(&other.forwarded);
+        self.traffic.copy_from(&other.traffic);
         self.rules.clone_from(&other.rules);
         self.transactions_evicted = other.transactions_evicted;
         self.messages = other.messages;
@@ -249,22 +241,23 @@ mod tests {
 
     fn counted() -> Counters {
         let mut counters = Counters::new();
-        counters.fit(3, [2, 1].into_iter());
-        let to = |pool, backend| Some(BackendRef { pool, backend });
-        let request = Decision { backend: to(0, 1), method: Method::Invite, ..Decision::default() };
+        counters.fit_rules(3);
+        counters.traffic.fit_counts(2, 2);
+        let request = Decision { method: Method::Invite, ..Decision::default() };
         counters.on_verdict(Verdict::Forward, &request);
-        counters.on_verdict(Verdict::Forward, &Decision { backend: to(9, 9), ..request });
+        counters.on_verdict(Verdict::Forward, &request);
         counters.on_verdict(Verdict::Forward, &Decision { status: 183, ..request });
         let by_rule = Decision { status: 404, rule: Some(2), ..request };
         counters.on_verdict(Verdict::Respond, &by_rule);
         counters.on_verdict(Verdict::Respond, &Decision { status: 0, ..request });
         counters.on_verdict(Verdict::Drop(DropReason::NotSip), &Decision::default());
-        counters.on_sent(40, 3);
+        counters.on_sent(1, 40, 3);
         counters
     }
 
     fn check(counters: &Counters, times: u64) {
-        assert_eq!(counters.forwarded, [vec![0, times], vec![0]]);
+        assert_eq!(counters.traffic.pools[1].latency_us.count(), 3 * times);
+        assert_eq!(counters.traffic.pools[0].latency_us.count(), 0);
         assert_eq!(counters.rules, [0, 0, times]);
         assert_eq!(counters.response_classes[1], times);
         assert_eq!(counters.own_statuses().collect::<Vec<_>>(), [(404, times)]);

@@ -5,6 +5,8 @@
 //! Times are microseconds on one clock for all shards, sizes are bytes.
 
 pub mod counters;
+pub mod small_histogram;
+pub mod traffic;
 
 mod addr;
 mod clock;

@@ -34,6 +34,15 @@ struct Header {
     listener: usize,
 }
 
+/// Messages that were received at the same time and that belong to the same pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) received_at: Now,
+    /// The meter of their pool.
+    pub(crate) pool: u32,
+    pub(crate) count: u64,
+}
+
 /// The pool. Whoever hands a header to the kernel for later (a ring) keeps the queue alive until it is back.
 pub(crate) struct SendQueue {
     headers: Box<[Header]>,
@@ -41,8 +50,8 @@ pub(crate) struct SendQueue {
     /// Last in, first out: the slot used last is the one in the cache.
     free: Vec<u16>,
     queued: Vec<u16>,
-    /// When the queued messages were received, as runs of equal times.
-    received_at: Vec<(Now, u64)>,
+    /// When the queued messages were received and whose latency it is, as runs of equals.
+    runs: Vec<Run>,
 }
 
 impl SendQueue {
@@ -64,7 +73,7 @@ impl SendQueue {
             region,
             free: (0..=last).rev().collect(),
             queued: Vec::with_capacity(slots),
-            received_at: Vec::with_capacity(slots),
+            runs: Vec::with_capacity(slots),
         })
     }
 
@@ -72,7 +81,7 @@ impl SendQueue {
     /// does not fit.
     pub(crate) fn push(
         &mut self,
-        received_at: Now,
+        (received_at, pool): (Now, u32),
         transmit: Transmit,
         fill: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Result<(), Refused> {
@@ -88,9 +97,9 @@ impl SendQueue {
         header.listener = usize::from(transmit.listener.0);
         self.free.pop();
         self.queued.push(slot);
-        match self.received_at.last_mut() {
-            Some((time, count)) if *time == received_at => *count += 1,
-            _ => self.received_at.push((received_at, 1)),
+        match self.runs.last_mut() {
+            Some(run) if run.received_at == received_at && run.pool == pool => run.count += 1,
+            _ => self.runs.push(Run { received_at, pool, count: 1 }),
         }
         Ok(())
     }
@@ -111,11 +120,9 @@ impl SendQueue {
         self.free.push(slot);
     }
 
-    /// Calls `on` with the time of receipt and the number of messages of each run queued since the last call.
-    pub(crate) fn take_times(&mut self, mut on: impl FnMut(Now, u64)) {
-        for (time, count) in self.received_at.drain(..) {
-            on(time, count);
-        }
+    /// Calls `on` with the runs queued since the last call.
+    pub(crate) fn take_runs(&mut self, on: impl FnMut(Run)) {
+        self.runs.drain(..).for_each(on);
     }
 
     /// What the kernel reads to send the slot; valid while the queue lives and the slot is not released.
@@ -159,7 +166,7 @@ mod tests {
     fn push(queue: &mut SendQueue, time: u64, size: Option<usize>) -> Result<(), Refused> {
         let destination = "127.0.0.1:9".parse().expect("an address");
         let transmit = Transmit { destination, listener: ListenerId(3) };
-        queue.push(Now(time), transmit, |_| size)
+        queue.push((Now(time), 0), transmit, |_| size)
     }
 
     #[test]
@@ -175,9 +182,9 @@ mod tests {
         queue.release(1);
         assert_eq!(push(&mut queue, 2, Some(10)), Ok(()));
         assert_eq!(queue.queued(), [1]);
-        let mut times = Vec::new();
-        queue.take_times(|time, count| times.push((time.0, count)));
-        assert_eq!(times, [(1, 2), (2, 1)]);
+        let mut runs = Vec::new();
+        queue.take_runs(|run| runs.push((run.received_at.0, run.pool, run.count)));
+        assert_eq!(runs, [(1, 0, 2), (2, 0, 1)]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::mailbox::{Answer, Mail, Mailbox, Outgoing};
 use super::packet_io::PacketIo;
 use super::reports::{Report, Reporter};
 use super::send_queue::{Refused, SendQueue};
+use super::traffic::NO_POOL;
 use crate::sip::core::Core;
 use crate::sip::outbox::{Outbox, Transmit};
 use crate::sip::route::table::Table;
@@ -59,7 +60,7 @@ impl Shard {
         (index, shards): (u8, u8),
     ) -> Self {
         let (outbox, mut counters) = (Outbox::new(), Counters::new());
-        fit(&mut counters, core.table());
+        counters.fit(core.table());
         let path = Path { core, outbox, counters, reporter, index, shards };
         let now = clock.now();
         Self { io, path, mailbox, clock, now, draining: false, stopping: false }
@@ -67,7 +68,7 @@ impl Shard {
 
     /// Uses this table from now on.
     pub(super) fn install(&mut self, table: Arc<Table>) {
-        fit(&mut self.path.counters, &table);
+        self.path.counters.fit(&table);
         self.path.core.install(table);
     }
 
@@ -127,8 +128,8 @@ impl Shard {
         self.io.send()?;
         let sent_at = self.clock.now();
         let counters = &mut self.path.counters;
-        self.io.queue().take_times(|received_at, count| {
-            counters.on_sent(sent_at.0.saturating_sub(received_at.0), count);
+        self.io.queue().take_runs(|run| {
+            counters.on_sent(run.pool, sent_at.0.saturating_sub(run.received_at.0), run.count);
         });
         Ok(())
     }
@@ -191,10 +192,6 @@ impl Shard {
     }
 }
 
-fn fit(counters: &mut Counters, table: &Table) {
-    counters.fit(table.rules.len(), table.pools.iter().map(|pool| pool.backends.len()));
-}
-
 impl Path {
     /// The other shard that owns the message, if another does.
     fn owner(&self, bytes: &[u8]) -> Option<usize> {
@@ -212,21 +209,23 @@ impl Path {
         queue: &mut SendQueue,
     ) {
         let verdict = self.core.handle(now, received, &mut self.outbox);
-        self.counters.on_verdict(verdict, self.outbox.decision());
+        let decision = self.outbox.decision();
+        self.counters.on_verdict(verdict, decision);
+        let pool = self.counters.traffic.on_verdict(now, verdict, decision, self.core.table());
         let outbox = &self.outbox;
         let (Verdict::Forward | Verdict::Respond, Some(transmit)) = (verdict, outbox.transmit())
         else {
             return;
         };
-        let pushed =
-            queue.push(received_at, transmit, |buffer| outbox.write_to(received.bytes, buffer));
+        let pushed = queue
+            .push((received_at, pool), transmit, |buffer| outbox.write_to(received.bytes, buffer));
         self.count(pushed);
     }
 
     /// Sends what control has made.
     fn send(&mut self, now: Now, outgoing: &Outgoing, queue: &mut SendQueue) {
         let Outgoing { listener, destination, ref bytes } = *outgoing;
-        let pushed = queue.push(now, Transmit { destination, listener }, |buffer| {
+        let pushed = queue.push((now, NO_POOL), Transmit { destination, listener }, |buffer| {
             buffer.get_mut(..bytes.len())?.copy_from_slice(bytes);
             Some(bytes.len())
         });

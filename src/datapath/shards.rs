@@ -35,6 +35,8 @@ pub struct Shards {
     pub(super) answered: Arc<EventFd>,
     pub(super) reports: Reports,
     pub(super) clock: Clock,
+    /// Counters with the room that those of the shards have.
+    pub(super) shape: Counters,
     pub(super) report: StartReport,
     /// The listeners of the table: a new table must have the same.
     pub(super) configured: Vec<SocketAddr>,
@@ -136,6 +138,7 @@ impl Shards {
         {
             return Err(InstallError::ListenersChanged);
         }
+        self.shape.fit(table);
         for shard in 0..self.desks.len() {
             if !self.post(shard, Mail::Install(Arc::clone(table))) {
                 return Err(InstallError::ShardSilent(shard));
@@ -172,7 +175,10 @@ impl Shards {
         for shard in 0..self.desks.len() {
             // Answers that came too late for who asked.
             while self.desks[shard].answers.pop().is_ok() {}
-            if !self.post(shard, Mail::Snapshot(Box::default())) {
+            // Room is made here and not by the shard.
+            let mut counters = Box::<Counters>::default();
+            counters.fit_as(&self.shape);
+            if !self.post(shard, Mail::Snapshot(counters)) {
                 return Err(SnapshotError(shard));
             }
         }

@@ -70,10 +70,12 @@ pub(super) fn start(
         threads: Vec::with_capacity(shards),
         answered,
         clock,
+        shape: Counters::new(),
         report,
         configured: table.listeners.iter().map(|listener| listener.address).collect(),
         steered,
     };
+    all.shape.fit(table);
     let (started, starts) = channel();
     let by_shard = by_shard(groups, shards);
     let ends = boxes.into_iter().zip(reporters);

@@ -17,8 +17,8 @@ use super::route::response;
 use super::route::table::{Backend, Pool, Table};
 use super::token::SealKey;
 use super::token::via::{EdgeParameter, TransactionFields, is_marked, loop_value};
-use super::transaction::{AddressNumber, INVITE_SECONDS, REQUEST_SECONDS, Transactions};
-use super::{BackendRef, Cause, DropReason, Now, Received, Verdict};
+use super::transaction::{AddressNumber, INVITE_SECONDS, REQUEST_SECONDS, Recent, Transactions};
+use super::{BackendRef, Cause, DropReason, Now, Received, Verdict, probe};
 
 mod balanced;
 mod forward;
@@ -62,15 +62,24 @@ impl Core {
         core
     }
 
-    /// Replaces the table. Recent transactions stay; the room for them is that of the first table.
+    /// Replaces the table. Recent transactions stay; the room for them is that of the first table. They are looked up
+    /// from now on when the new table may give a key to another backend.
     pub fn install(&mut self, table: Arc<Table>) {
-        self.transactions.watch();
+        if !table.picks_as(&self.table) {
+            self.transactions.watch();
+        }
         self.adopt(table);
     }
 
     fn adopt(&mut self, table: Arc<Table>) {
-        let rotation = |pool: u64| Rotation::new(self.seed ^ u64::from(self.shard) << 32 ^ pool);
-        self.rotations = (0..).zip(&table.pools).map(|(pool, _)| rotation(pool)).collect();
+        let fresh = |pool: u64| Rotation::new(self.seed ^ u64::from(self.shard) << 32 ^ pool);
+        // A pool goes on with its round: states change often.
+        let before = |of: &Pool| {
+            let place = self.table.pools.iter().position(|pool| pool.name == of.name)?;
+            self.rotations.get(place).cloned()
+        };
+        let rotation = |(place, pool)| before(pool).unwrap_or_else(|| fresh(place));
+        self.rotations = (0..).zip(&table.pools).map(rotation).collect();
         let addresses = table.pools.iter().flat_map(|pool| &pool.backends).map(|b| b.address);
         self.transactions.learn(addresses);
         let number = |backend: &Backend| self.transactions.number(backend.address);
@@ -161,16 +170,39 @@ impl<'a> Turn<'a> {
             return Verdict::Drop(DropReason::ReceiveTruncated);
         }
         match response::way(self.table, &self.message, &mut self.outbox.edits) {
+            Err(DropReason::ResponseViaLast) => self.probe_answer(),
             Err(reason) => Verdict::Drop(reason),
-            Ok((transmit, method)) => {
+            Ok(response::Way { transmit, method, transaction }) => {
                 let decision = &mut self.outbox.decision;
                 decision.method = method;
                 decision.origin = self.table.backend_at(self.received.source);
                 decision.backend = self.table.backend_reached_at(transmit.destination);
                 decision.cause = Cause::Via;
+                // Towards a backend: its request was never a pool's to balance.
+                if method == Method::Invite && decision.backend.is_none() {
+                    self.transactions.answered(transaction, self.now);
+                }
+                if code == 503 && decision.origin.is_some() {
+                    decision.retry_after_seconds = probe::retry_after_seconds(&self.message);
+                }
                 self.send(transmit)
             }
         }
+    }
+
+    /// A response that only we are left to read: the answer to a probe, or nothing that we asked for.
+    #[cold]
+    fn probe_answer(&mut self) -> Verdict {
+        let Some((transaction, method)) = probe::answered(self.table, &self.message) else {
+            return Verdict::Drop(DropReason::ResponseViaLast);
+        };
+        let decision = &mut self.outbox.decision;
+        decision.method = method;
+        decision.origin = self.table.backend_at(self.received.source);
+        decision.cause = Cause::Probe;
+        decision.transaction = transaction;
+        decision.retry_after_seconds = probe::retry_after_seconds(&self.message);
+        Verdict::Absorb
     }
 
     fn request(&mut self) -> Verdict {

@@ -16,6 +16,7 @@ pub mod edit;
 pub mod framing;
 pub mod message;
 pub mod outbox;
+pub mod probe;
 pub mod response;
 pub mod route;
 pub mod siphash;
@@ -68,7 +69,7 @@ pub const MESSAGE_BYTES_MAX: usize = 65_535;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
-    /// It did its work here: a keep-alive, or the ACK to our own final response.
+    /// It did its work here: a keep-alive, the ACK to our own final response, or the answer to a probe of ours.
     Absorb,
     /// It goes nowhere, and the reason is counted.
     Drop(DropReason),
@@ -92,7 +93,7 @@ pub enum DropReason {
     ResponseViaForeign,
     /// The top Via of a response names us, but we did not write it: the branch does not verify.
     ResponseViaForged,
-    /// A response whose only Via is ours: nobody is left to send it to.
+    /// A response whose only Via is ours, and no answer to a probe of ours: nobody is left to send it to.
     ResponseViaLast,
     /// The next Via of a response names no address that we can send to.
     ResponseUnroutable,
@@ -185,6 +186,8 @@ pub enum Cause {
     RequestUri,
     /// The next Via of a response.
     Via,
+    /// A probe of ours was answered.
+    Probe,
     /// We answered ourselves.
     Own,
 }
@@ -206,4 +209,8 @@ pub struct Decision {
     pub key: Option<u64>,
     /// How the next hop was found.
     pub cause: Cause,
+    /// The transaction of the probe that a response answers: what [`probe::write`] returned; else 0.
+    pub transaction: u64,
+    /// What Retry-After says, in the answer to a probe or in a backend's 503. Seconds; 0 when it says nothing.
+    pub retry_after_seconds: u32,
 }

@@ -5,7 +5,7 @@
 //! piece: gathering them and the calls cost 370 instructions of a typical INVITE (`make instructions`).
 
 /// A key, ready to start from.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SipKey {
     k0: u64,
     k1: u64,

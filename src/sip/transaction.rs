@@ -7,11 +7,15 @@
 //! A key gives the same backend until the routing table is replaced, so until then nobody asks: such transactions are only
 //! logged, one after the other. When the table is replaced they move into the look-up, which is asked and filled until
 //! the last of them has expired. The look-up is as large as a cache: a miss for each new request cost a tenth of its time.
+//! So it is with the answers to an INVITE: an INVITE that was answered stays with its backend, even a dead one.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::Now;
+use answers::Answers;
+
+mod answers;
 
 #[cfg(test)]
 mod tests;
@@ -32,16 +36,30 @@ const ADDRESSES_MAX: usize = 1 << 18;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressNumber(u32);
 
+/// What is remembered of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recent {
+    /// The backend that it went to.
+    pub backend: SocketAddr,
+    /// It is an INVITE, and a response to it has come.
+    pub is_answered: bool,
+}
+
 /// 16 bytes, so that the ways of a place are one cache line: a look-up costs one miss, not four.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     id: u64,
     /// Seconds of the caller's clock plus one; 0 is never used.
     expires: u32,
-    backend: AddressNumber,
+    /// The number of its backend's address, and [`ANSWERED`].
+    backend: u32,
 }
 
-const UNUSED: Entry = Entry { id: 0, expires: 0, backend: AddressNumber(0) };
+/// The bit of an entry whose INVITE was answered.
+const ANSWERED: u32 = 1 << 31;
+const _: () = assert!(ADDRESSES_MAX <= ANSWERED as usize);
+
+const UNUSED: Entry = Entry { id: 0, expires: 0, backend: 0 };
 
 /// The entries of one place.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +87,8 @@ pub struct Transactions {
     log: Vec<Entry>,
     /// How many were logged.
     logged: usize,
+    /// Answers to INVITEs since then.
+    answers: Answers,
     watch: Watch,
     addresses: Vec<SocketAddr>,
     numbers: BTreeMap<SocketAddr, AddressNumber>,
@@ -85,6 +105,7 @@ impl Transactions {
             places: vec![Place([UNUSED; WAYS]); size / WAYS],
             log: vec![UNUSED; size],
             logged: 0,
+            answers: Answers::new(size),
             watch: Watch::Off,
             addresses: Vec::new(),
             numbers: BTreeMap::new(),
@@ -141,13 +162,15 @@ impl Transactions {
         self.numbers.get(&address).copied()
     }
 
-    /// The backend that this transaction went to.
+    /// What is remembered of this transaction.
     #[must_use]
-    pub fn backend(&self, id: u64, now: Now) -> Option<SocketAddr> {
-        let ways = &self.places[self.place(id)].0;
+    pub fn recent(&self, id: u64, now: Now) -> Option<Recent> {
+        let ways = &self.places[place(&self.places, id)].0;
         let is_it = |entry: &&Entry| entry.id == id && entry.expires > seconds(now);
-        let number = ways.iter().find(is_it)?.backend.0;
-        self.addresses.get(usize::try_from(number).ok()?).copied()
+        let word = ways.iter().find(is_it)?.backend;
+        let number = usize::try_from(word & !ANSWERED).ok()?;
+        let backend = *self.addresses.get(number)?;
+        Some(Recent { backend, is_answered: word & ANSWERED != 0 })
     }
 
     /// The routing table was replaced: from now on keyed transactions are looked up.
@@ -176,12 +199,14 @@ impl Transactions {
     #[cold]
     fn look_up_logged(&mut self, now: Now) {
         self.watch = Watch::Until(seconds(now).saturating_add(INVITE_SECONDS));
-        for place in 0..self.log.len() {
+        for place in 0..self.log.len().min(std::mem::take(&mut self.logged)) {
             let entry = std::mem::replace(&mut self.log[place], UNUSED);
             if entry.expires > seconds(now) {
                 self.put(entry, seconds(now));
             }
         }
+        let places = &mut self.places;
+        self.answers.take().for_each(|id| mark_answered(places, id));
     }
 
     /// Logs a keyed transaction; while they are looked up, remembers it.
@@ -196,19 +221,29 @@ impl Transactions {
         let expires = now.saturating_add(for_seconds);
         if let Some(entry) = self.log.get_mut(place) {
             self.evicted += u64::from(entry.expires > now);
-            *entry = Entry { id, expires, backend };
+            *entry = Entry { id, expires, backend: backend.0 };
+        }
+    }
+
+    /// A backend has answered the INVITE of this transaction, if it is one of ours.
+    #[inline]
+    pub fn answered(&mut self, id: u64, now: Now) {
+        if self.is_watching(now) {
+            mark_answered(&mut self.places, id);
+        } else {
+            self.answers.note(id);
         }
     }
 
     /// Remembers, or prolongs, for `for_seconds`.
     pub fn remember(&mut self, id: u64, backend: AddressNumber, now: Now, for_seconds: u32) {
         let now = seconds(now);
-        self.put(Entry { id, expires: now.saturating_add(for_seconds), backend }, now);
+        self.put(Entry { id, expires: now.saturating_add(for_seconds), backend: backend.0 }, now);
     }
 
-    fn put(&mut self, new: Entry, now: u32) {
+    fn put(&mut self, mut new: Entry, now: u32) {
         let id = new.id;
-        let place = self.place(id);
+        let place = place(&self.places, id);
         // Its own old entry first, then an empty or dead one, then the one that dies first.
         let worth = |entry: &Entry| match entry {
             entry if entry.expires <= now => 1,
@@ -219,15 +254,27 @@ impl Transactions {
             return;
         };
         self.evicted += u64::from(way.id != id && way.expires > now);
+        // The log may say of a transaction that was answered while it was looked up that it was repeated later.
+        if way.id == id && way.expires > now && way.backend & !ANSWERED == new.backend {
+            new.backend = way.backend;
+        }
         *way = new;
     }
+}
 
-    /// Ids are hashes, so their low bits are as good as any.
-    fn place(&self, id: u64) -> usize {
-        #[expect(clippy::cast_possible_truncation, reason = "the remainder is below a usize")]
-        let place = (id % self.places.len() as u64) as usize;
-        place
+/// An id that is not remembered is none of ours, or was for a long time.
+fn mark_answered(places: &mut [Place], id: u64) {
+    let place = place(places, id);
+    if let Some(entry) = places[place].0.iter_mut().find(|entry| entry.id == id) {
+        entry.backend |= ANSWERED;
     }
+}
+
+/// Ids are hashes, so their low bits are as good as any.
+fn place(places: &[Place], id: u64) -> usize {
+    #[expect(clippy::cast_possible_truncation, reason = "the remainder is below a usize")]
+    let place = (id % places.len() as u64) as usize;
+    place
 }
 
 /// Whole seconds, from 1 on; 136 years fit.

@@ -24,7 +24,7 @@ fn shard(mut mailbox: Mailbox, wait: Wait) {
     loop {
         wait.turn(&mut mailbox, |_| ());
         counters.received += 1;
-        counters.on_sent(40, 1);
+        counters.on_sent(0, 40, 1);
         while let Some(mail) = mailbox.take_letter() {
             match mail {
                 Mail::Snapshot(mut copy) => {

@@ -13,6 +13,9 @@ use crate::sip::DropReason;
 use crate::sip::message::Method;
 
 mod fleet;
+mod traffic;
+
+pub use traffic::{BackendLabels, PoolLabels};
 
 /// The names of what is counted, in the order of the table.
 #[derive(Debug, Clone, Default)]
@@ -27,27 +30,14 @@ pub struct Labels {
     pub rules: usize,
 }
 
-/// What the metrics say of a pool.
-#[derive(Debug, Clone)]
-pub struct PoolLabels {
-    /// Its name.
-    pub name: String,
-    /// The URIs of its backends, in their order, and whether new keys may go to each.
-    pub backends: Vec<(String, bool)>,
-}
-
 impl Labels {
     /// The names of what `node` counts.
     #[must_use]
     pub fn new(node: &view::Node) -> Self {
-        let pool = |pool: &view::Pool| PoolLabels {
-            name: pool.name.clone(),
-            backends: pool.backends.iter().map(|b| (b.uri.clone(), b.takes_new)).collect(),
-        };
         Self {
             node: node.name.clone(),
             listeners: node.listeners.iter().map(|listener| listener.name.clone()).collect(),
-            pools: node.pools.iter().map(pool).collect(),
+            pools: node.pools.iter().map(PoolLabels::new).collect(),
             rules: node.routes.len(),
         }
     }
@@ -86,7 +76,7 @@ fn write_all(
     w.sample("sipedge_draining", &[], u8::from(draining))?;
     messages(w, &sum)?;
     rules(w, labels.rules, &sum)?;
-    backends(w, &labels.pools, &sum)?;
+    traffic::write(w, &labels.pools, &sum.traffic)?;
     responses(w, &sum)?;
     for shard in SHARD_COUNTERS {
         w.family(shard.name, "counter", shard.help)?;
@@ -195,30 +185,6 @@ fn rules(w: &mut Writer<'_>, rules: usize, sum: &Counters) -> fmt::Result {
         w.sample(name, &[("rule", &place)], count)?;
     }
     Ok(())
-}
-
-fn backends(w: &mut Writer<'_>, pools: &[PoolLabels], sum: &Counters) -> fmt::Result {
-    let name = "sipedge_backend_messages_total";
-    w.family(name, "counter", "Requests forwarded to a backend.")?;
-    for (pool, counts) in pools.iter().zip(padded(&sum.forwarded)) {
-        for ((uri, _), count) in pool.backends.iter().zip(padded_counts(counts)) {
-            w.sample(name, &[("pool", &pool.name), ("backend", uri)], count)?;
-        }
-    }
-    let name = "sipedge_backends";
-    w.family(name, "gauge", "Backends of a pool that new keys may go to, and those out of use.")?;
-    for pool in pools {
-        let usable = pool.backends.iter().filter(|(_, usable)| *usable).count();
-        w.sample(name, &[("pool", &pool.name), ("state", &"usable")], usable)?;
-        let out = pool.backends.len() - usable;
-        w.sample(name, &[("pool", &pool.name), ("state", &"out")], out)?;
-    }
-    Ok(())
-}
-
-/// The counts of each pool; none before the shards have counted for it.
-fn padded(forwarded: &[Vec<u64>]) -> impl Iterator<Item = &[u64]> {
-    forwarded.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]))
 }
 
 fn padded_counts(counts: &[u64]) -> impl Iterator<Item = u64> {

@@ -76,7 +76,7 @@ fn a_lower_priority_gets_keys_only_when_no_higher_one_can() {
     let fleet = Fleet::new(&config).unwrap();
     let usable = |out: &'static [&'static str]| {
         let standing = move |_: &Pool, member: &Member| Standing {
-            takes_new: !out.contains(&member.uri.as_str()),
+            takes_new: !out.contains(&member.uri()),
             ..Standing::GOOD
         };
         table(&fleet, &config, &standing).usable.iter().collect::<Vec<_>>()
@@ -91,7 +91,7 @@ fn a_lower_priority_gets_keys_only_when_no_higher_one_can() {
 fn the_dead_and_the_slow_are_marked() {
     let config = config(&[(A, 0), (B, 0)]);
     let fleet = Fleet::new(&config).unwrap();
-    let standing = |_: &Pool, member: &Member| match member.uri.as_str() {
+    let standing = |_: &Pool, member: &Member| match member.uri() {
         A => Standing { takes_new: false, is_down: true, share: SHARE_ALL },
         _ => Standing { share: 6_554, ..Standing::GOOD },
     };

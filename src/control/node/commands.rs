@@ -27,7 +27,7 @@ impl Node {
     }
 
     /// Reads the configuration again and takes it over, or says why not.
-    pub(super) fn reload(&mut self) -> Outcome {
+    pub(in crate::control) fn reload(&mut self) -> Outcome {
         let outcome = match self.take_over() {
             Ok(lines) => {
                 info!("reload: taken over; {} changes", lines.len());
@@ -99,7 +99,7 @@ impl Node {
             .pools()
             .iter()
             .filter(|pool| is_meant(&pool.config.name))
-            .filter(|pool| pool.members.iter().any(|member| member.uri == uri))
+            .filter(|pool| pool.members.iter().any(|member| member.uri() == uri))
             .map(|pool| pool.config.name.clone())
             .collect();
         if pools.is_empty() {

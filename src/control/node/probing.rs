@@ -5,12 +5,11 @@
 use tracing::warn;
 
 use super::Node;
-use crate::control::config::{self, Config};
 use crate::control::fleet::{Member, Pool, SHARE_ALL, Standing};
 use crate::control::health::{BackendSpec, Health, PoolSpec, Probe};
 use crate::datapath::Outgoing;
 use crate::sip::probe::{self, ProbeRequest};
-use crate::sip::{ListenerId, Now};
+use crate::sip::Now;
 
 use super::silence::Count;
 
@@ -30,7 +29,7 @@ impl Node {
 
     fn send_probe(&mut self, probe: &Probe) -> Result<u64, String> {
         let pool = self.config.pools.iter().find(|pool| pool.name == *probe.pool);
-        let listener = pool.and_then(|pool| listener(&self.config, pool, probe));
+        let listener = pool.and_then(|pool| self.config.probe_listener(pool, probe.address));
         let listener = listener.ok_or("no unicast listener reaches it")?;
         // All through one shard: they are few, and their order is kept.
         let shard = 0;
@@ -56,10 +55,14 @@ impl Node {
         let sum = snapshot.merged();
         for pool in self.fleet.pools() {
             for member in &pool.members {
-                let counted = sum.backend(member.meter);
-                let count = Count { requests: counted.requests, responses: counted.responses() };
+                let place = usize::try_from(member.meter).unwrap_or(usize::MAX);
+                let Some(traffic) = sum.traffic.backends.get(place) else { continue };
+                let responses = traffic.responses.iter().sum();
+                let count = Count { requests: traffic.requests, responses };
                 let silence = self.silence.look(member.meter, count, now);
-                if let Some((requests, since)) = silence {
+                // Nothing answers an ACK: those alone are no silence.
+                let waits = traffic.last_request > traffic.last_response;
+                if let Some((requests, since)) = silence.filter(|_| waits) {
                     self.health.on_silence(now, member.address, requests, since);
                 }
             }
@@ -67,18 +70,12 @@ impl Node {
     }
 }
 
-/// Where a probe leaves from: where the operator says, else where the pool is sent from, else what reaches it; never from an
-/// anycast address, whose answers arrive at other nodes.
-fn listener(config: &Config, pool: &config::Pool, probe: &Probe) -> Option<ListenerId> {
-    config.probe_listener(pool, probe.address.ip())
-}
-
 /// What is to be probed.
 pub(super) fn specs(pools: &[Pool]) -> Vec<PoolSpec> {
     let spec = |pool: &Pool| PoolSpec {
         name: pool.config.name.clone(),
         probe: pool.config.probe.clone(),
-        slow_start_us: pool.config.slow_start_us,
+        slow_start_us: u64::from(pool.config.slow_start_s) * 1_000_000,
         match_source_ip: pool.config.match_source_ip,
         backends: pool.members.iter().map(backend_spec).collect(),
     };
@@ -87,18 +84,18 @@ pub(super) fn specs(pools: &[Pool]) -> Vec<PoolSpec> {
 
 fn backend_spec(member: &Member) -> BackendSpec {
     BackendSpec {
-        identity: member.uri.clone(),
-        uri: member.uri.clone(),
+        identity: member.uri().to_owned(),
+        uri: member.uri().to_owned(),
         address: member.address,
-        from: member.probe_from.clone(),
-        probed: member.is_probed,
-        declared: member.declared,
+        from: member.config.ping_from.clone(),
+        probed: member.config.probed,
+        declared: member.config.declared,
     }
 }
 
 /// What a member may get.
 pub(super) fn standing(health: &Health, pool: &Pool, member: &Member, now: Now) -> Standing {
-    let Some(known) = health.standing(&pool.config.name, &member.uri) else {
+    let Some(known) = health.standing(&pool.config.name, member.uri()) else {
         return Standing::declared(member);
     };
     let share = u16::try_from(known.share(now)).unwrap_or(SHARE_ALL);

@@ -51,10 +51,10 @@ fn view_pool(pool: &Pool, table: &TablePool, health: PoolView, now: Now) -> view
         let mut healths = health.backends.into_iter();
         let shares = shares(table);
         let mut member = |(index, member): (usize, &Member)| view::Backend {
-            uri: member.uri.clone(),
+            uri: member.uri().to_owned(),
             address: member.address.to_string(),
-            weight: member.weight,
-            priority: member.priority,
+            weight: member.config.weight,
+            priority: member.config.priority,
             meter: member.meter,
             takes_new: u16::try_from(index).is_ok_and(|index| table.usable.contains(index)),
             share: shares.as_ref().and_then(|shares| shares.get(index).copied()),

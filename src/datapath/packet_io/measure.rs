@@ -76,14 +76,14 @@ fn echo(ring: bool, window: usize, datagrams: usize) -> (f64, f64) {
         io.wait(Duration::from_millis(10)).expect("waits");
         seen += io.receive(|received, queue| {
             let transmit = Transmit { destination: received.source, listener: received.listener };
-            let pushed = queue.push(Now(0), transmit, |out| {
+            let pushed = queue.push((Now(0), 0), transmit, |out| {
                 out[..received.bytes.len()].copy_from_slice(received.bytes);
                 Some(received.bytes.len())
             });
             assert_eq!(pushed, Ok(()));
         });
         io.send().expect("sends");
-        io.queue().take_times(|_, _| ());
+        io.queue().take_runs(|_| ());
         io.sweep(|_| ());
     }
     let seen = u32::try_from(seen).map(f64::from).expect("few");

@@ -79,7 +79,7 @@ pub(super) fn elapsed(clock: Clock) -> Duration {
 
 fn echo_one(received: &Received<'_>, queue: &mut SendQueue) -> Result<(), Refused> {
     let transmit = Transmit { destination: received.source, listener: received.listener };
-    queue.push(Now(0), transmit, |out| {
+    queue.push((Now(0), 0), transmit, |out| {
         out.get_mut(..received.bytes.len())?.copy_from_slice(received.bytes);
         Some(received.bytes.len())
     })
@@ -196,7 +196,7 @@ fn what_the_kernel_refuses_is_counted_and_the_rest_goes() {
         {
             let destination = destination.parse().expect("an address");
             let transmit = Transmit { destination, listener: ListenerId(listener) };
-            queue.push(Now(0), transmit, |_| Some(20)).expect("room");
+            queue.push((Now(0), 0), transmit, |_| Some(20)).expect("room");
         }
         bench.io.send().expect("sends");
         assert_eq!(bench.client.recv(&mut [0; 100]).expect("the good one"), 20, "{}", bench.name);
@@ -215,7 +215,7 @@ fn a_port_that_nobody_hears_does_not_stop_the_loop() {
         let deaf = UdpSocket::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
         for _ in 0..4 {
             let transmit = Transmit { destination: deaf, listener: ListenerId(0) };
-            bench.io.queue().push(Now(0), transmit, |_| Some(20)).expect("room");
+            bench.io.queue().push((Now(0), 0), transmit, |_| Some(20)).expect("room");
             bench.io.send().expect("sends");
             bench.client.send(b"still there?").expect("sends");
             assert_eq!(bench.echo(1), (1, 0), "{}", bench.name);

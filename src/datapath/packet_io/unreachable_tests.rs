@@ -23,7 +23,7 @@ fn deaf_port(address: &str) -> SocketAddr {
 impl Bench {
     fn push(&mut self, destination: SocketAddr, bytes: &[u8]) {
         let transmit = Transmit { destination, listener: ListenerId(0) };
-        let pushed = self.io.queue().push(Now(0), transmit, |out| {
+        let pushed = self.io.queue().push((Now(0), 0), transmit, |out| {
             out.get_mut(..bytes.len())?.copy_from_slice(bytes);
             Some(bytes.len())
         });

@@ -1,12 +1,13 @@
 //! A request that a rule gives to a pool: the backend that its transaction went to before, else the one that the key picks.
 //!
-//! Owns: the use of the recent-transaction table and of rotations. The next hop that it finds is followed elsewhere.
+//! Owns: the use of the recent-transaction table and of rotations, and what leaves a dead backend. The next hop that it finds
+//! is followed elsewhere.
 
 use std::net::SocketAddr;
 
 use super::{
-    BackendRef, Cause, Hop, INVITE_SECONDS, Keyed, Method, Pass, Pool, REQUEST_SECONDS, Refusal,
-    SealKey, TransactionFields, Turn, Verdict, phrase,
+    BackendRef, Cause, Hop, INVITE_SECONDS, Keyed, Method, Pass, Pool, REQUEST_SECONDS, Recent,
+    Refusal, SealKey, TransactionFields, Turn, Verdict, phrase,
 };
 
 impl<'a> Turn<'a> {
@@ -27,14 +28,16 @@ impl<'a> Turn<'a> {
         };
         let number = keyed.number(pool);
         // Without a key, chance chose; with one, the key gives the same backend while the table stands.
-        let is_looked_up = number.is_none() || self.transactions.is_watching(self.now);
+        let is_looked_up = self.transactions.is_watching(self.now) || number.is_none();
         if is_looked_up
-            && let Some((key, id, destination)) = self.recent(pass.fields, newest_id)
-            && let Ok(backend) = self.recent_backend(pool_index, destination)
+            && let Some((key, id, recent)) = self.recent(pass.fields, newest_id)
+            && let Ok(backend) = self.recent_backend(pool_index, recent.backend)
+            && !leaves(pool, backend, &recent, pass.head.method)
         {
             // One that has left all pools is still reached from where its pool is.
             let of_pool = pool.send_from.and_then(|id| self.table.listener(id));
             let local = of_pool.filter(|_| backend.is_none()).map(|listener| listener.address);
+            let destination = recent.backend;
             let hop = Hop { destination, local, backend, cause: Cause::Transaction };
             return self.forward(pass, hop, key, id);
         }
@@ -86,10 +89,10 @@ impl<'a> Turn<'a> {
         &self,
         fields: &TransactionFields<'_>,
         newest_id: u64,
-    ) -> Option<(&'a SealKey, u64, SocketAddr)> {
+    ) -> Option<(&'a SealKey, u64, Recent)> {
         self.table.ring.iter().enumerate().find_map(|(place, key)| {
             let id = if place == 0 { newest_id } else { fields.hash(key) };
-            Some((key, id, self.transactions.backend(id, self.now)?))
+            Some((key, id, self.transactions.recent(id, self.now)?))
         })
     }
 
@@ -110,3 +113,13 @@ impl<'a> Turn<'a> {
 
 /// A remembered backend belongs to other pools only.
 struct OtherPool;
+
+/// Its backend is dead, and another may get the request. Not when the backend has answered: then it may have rung, and
+/// no other must. Not a CANCEL or an ACK: they belong where their INVITE is. Not when there is no other: a final
+/// response of ours would contradict one that still comes.
+fn leaves(pool: &Pool, backend: Option<BackendRef>, recent: &Recent, method: Method) -> bool {
+    backend.is_some_and(|backend| pool.down.contains(backend.backend))
+        && !recent.is_answered
+        && !matches!(method, Method::Ack | Method::Cancel)
+        && pool.has_choice()
+}

@@ -7,6 +7,8 @@ use crate::sip::ListenerId;
 use crate::sip::balance::{BackendSet, Balance, Member, Spec};
 use crate::sip::route::table::{Action, Backend, Key, KeySource, Limits, Listener, Parts, Rule};
 
+mod failover;
+
 const PHONE: &str = "203.0.113.7:40001";
 
 fn address(text: &str) -> SocketAddr {
@@ -207,6 +209,23 @@ fn response_goes_back_and_only_to_the_caller() {
     let last =
         ok.split("\r\n").filter(|l| !l.contains("10.9.9.9:5062")).collect::<Vec<_>>().join("\r\n");
     assert_eq!(world.verdict(&last, &sent.to, 0), Verdict::Drop(DropReason::ResponseViaLast));
+}
+
+#[test]
+fn retry_after_counts_in_the_503_of_a_backend() {
+    let mut world = World::new(parts("rendezvous"));
+    let sent = world.send(&request("INVITE", "sip:bob@example.com", ""), PHONE, 0);
+    let mut check = |status: &str, from: &str, expected: u32| {
+        let response = respond(&sent.text, status, "b1").replace("CSeq", "Retry-After: 30\r\nCSeq");
+        let back = world.send(&response, from, 0);
+        assert!(back.text.contains("Retry-After: 30\r\n"), "{}", back.text);
+        assert_eq!(world.outbox.decision().retry_after_seconds, expected, "{status} from {from}");
+        assert_eq!(world.outbox.decision().transaction, 0);
+    };
+    check("503 Busy", &sent.to, 30);
+    check("500 Busy", &sent.to, 0);
+    check("486 Busy Here", &sent.to, 0);
+    check("503 Busy", "198.51.100.7:5060", 0);
 }
 
 #[test]

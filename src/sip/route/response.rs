@@ -13,15 +13,22 @@ use crate::sip::message::{FieldName, Message, Method, Span, Via};
 use crate::sip::outbox::Transmit;
 use crate::sip::token::via::{EdgeParameter, TransactionFields, read_branch};
 
+/// Where a response goes, and what it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// The next hop.
+    pub transmit: Transmit,
+    /// The method of the request.
+    pub method: Method,
+    /// The hash of the request in our branch: its id in [`crate::sip::transaction::Transactions`].
+    pub transaction: u64,
+}
+
 /// Finds the next hop of a response and records the edits.
 ///
 /// # Errors
 /// With the reason to drop it: nothing answers a response.
-pub fn way(
-    table: &Table,
-    message: &Message<'_>,
-    edits: &mut Edits,
-) -> Result<(Transmit, Method), DropReason> {
+pub fn way(table: &Table, message: &Message<'_>, edits: &mut Edits) -> Result<Way, DropReason> {
     let bytes = message.bytes;
     let (top, mut vias) = message.top_via().map_err(|_| DropReason::ResponseMalformed)?;
     if !table.is_own(top.host.of(bytes), top.port) {
@@ -42,7 +49,7 @@ pub fn way(
 
     let destination = next_hop(&next, bytes).ok_or(DropReason::ResponseUnroutable)?;
     let fields = TransactionFields::new(message, &next, cseq, from.tag);
-    let edge =
+    let (transaction, edge) =
         verify(table, &top, bytes, &fields, destination).ok_or(DropReason::ResponseViaForged)?;
 
     delete_top_via(message, &top, &next, edits);
@@ -52,7 +59,8 @@ pub fn way(
     let listener = table
         .listener_towards(destination.ip(), edge.listener)
         .ok_or(DropReason::ResponseUnroutable)?;
-    Ok((Transmit { destination, listener }, Method::from_bytes(cseq.method.of(bytes))))
+    let method = Method::from_bytes(cseq.method.of(bytes));
+    Ok(Way { transmit: Transmit { destination, listener }, method, transaction })
 }
 
 /// We wrote the Via, for this transaction, and the target is the one that we saw then.
@@ -62,12 +70,12 @@ fn verify(
     bytes: &[u8],
     fields: &TransactionFields<'_>,
     destination: SocketAddr,
-) -> Option<EdgeParameter> {
+) -> Option<(u64, EdgeParameter)> {
     let (key, transaction) = read_branch(top.branch.of(bytes), &table.ring)?;
     let edge = EdgeParameter::read(top.edge.of(bytes))?;
     let expected =
         EdgeParameter::new(key, transaction, edge.listener, destination, edge.loop_value);
-    (fields.hash(key) == transaction && expected == edge).then_some(edge)
+    (fields.hash(key) == transaction && expected == edge).then_some((transaction, edge))
 }
 
 /// RFC 3261 18.2.2, RFC 3581 4: `received` before sent-by, `rport` before the port of sent-by.

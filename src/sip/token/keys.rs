@@ -12,7 +12,7 @@ use crate::sip::siphash::{SipHash13, SipHash24, SipKey};
 pub(super) const BLOCK_BYTES: usize = 16;
 
 /// The keys that are derived from one secret.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SealKey {
     /// Its name in clear: 0 to 63.
     pub id: u8,
@@ -119,7 +119,7 @@ impl std::fmt::Debug for SealKey {
 }
 
 /// All keys: the first seals, all open.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRing {
     keys: Vec<SealKey>,
 }

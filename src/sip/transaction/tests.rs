@@ -19,6 +19,10 @@ impl Known {
         Self(table)
     }
 
+    fn backend(&self, id: u64, now: Now) -> Option<SocketAddr> {
+        self.0.recent(id, now).map(|recent| recent.backend)
+    }
+
     fn remember(&mut self, id: u64, port: u16, second: u64) {
         let number = self.0.number(backend(port)).expect("it was learnt");
         self.0.remember(id, number, at(second), 40);
@@ -29,12 +33,12 @@ impl Known {
 fn remembers_until_it_expires() {
     let mut table = Known::new(16);
     table.remember(7, 1, 1);
-    assert_eq!(table.0.backend(7, at(40)), Some(backend(1)));
-    assert_eq!(table.0.backend(7, at(41)), None);
-    assert_eq!(table.0.backend(8, at(2)), None);
-    assert_eq!(table.0.backend(0, at(0)), None, "an unused entry is nobody's");
+    assert_eq!(table.backend(7, at(40)), Some(backend(1)));
+    assert_eq!(table.backend(7, at(41)), None);
+    assert_eq!(table.backend(8, at(2)), None);
+    assert_eq!(table.backend(0, at(0)), None, "an unused entry is nobody's");
     table.remember(7, 2, 30);
-    assert_eq!(table.0.backend(7, at(50)), Some(backend(2)));
+    assert_eq!(table.backend(7, at(50)), Some(backend(2)));
     assert_eq!((table.0.len(at(50)), table.0.evicted()), (1, 0));
 }
 
@@ -45,9 +49,9 @@ fn the_bound_holds_and_the_oldest_gives_way() {
         table.remember(u64::from(n), n, u64::from(n));
     }
     assert_eq!(table.0.capacity(), 4);
-    assert_eq!(table.0.backend(0, at(5)), None, "the oldest gave way");
+    assert_eq!(table.backend(0, at(5)), None, "the oldest gave way");
     for n in 1..5_u16 {
-        assert_eq!(table.0.backend(u64::from(n), at(5)), Some(backend(n)));
+        assert_eq!(table.backend(u64::from(n), at(5)), Some(backend(n)));
     }
     assert_eq!(table.0.evicted(), 1);
     table.remember(99, 9, 100);
@@ -61,16 +65,16 @@ fn what_is_logged_is_looked_up_once_the_table_was_replaced() {
     let (one, two) = (number(&table, 1), number(&table, 2));
     table.0.note(7, one, at(1), 40);
     assert!(!table.0.is_watching(at(1)));
-    assert_eq!(table.0.backend(7, at(1)), None, "nobody asks while the key gives it");
+    assert_eq!(table.backend(7, at(1)), None, "nobody asks while the key gives it");
     assert_eq!(table.0.len(at(1)), 1);
 
     table.0.watch();
     table.0.note(8, two, at(2), 40);
     assert!(table.0.is_watching(at(3)));
-    assert_eq!(table.0.backend(7, at(3)), Some(backend(1)), "noted before");
-    assert_eq!(table.0.backend(8, at(3)), Some(backend(2)), "noted before anybody told the time");
+    assert_eq!(table.backend(7, at(3)), Some(backend(1)), "noted before");
+    assert_eq!(table.backend(8, at(3)), Some(backend(2)), "noted before anybody told the time");
     table.0.note(9, two, at(4), 40);
-    assert_eq!(table.0.backend(9, at(4)), Some(backend(2)), "noted since");
+    assert_eq!(table.backend(9, at(4)), Some(backend(2)), "noted since");
     assert_eq!(table.0.len(at(4)), 3);
 
     assert!(table.0.is_watching(at(2 + u64::from(INVITE_SECONDS))));
@@ -88,7 +92,53 @@ fn what_is_remembered_outlives_the_edit_of_a_pool() {
     let mut table = Known::new(16);
     table.remember(7, 1, 1);
     table.0.learn([backend(77), backend(3)].into_iter());
-    assert_eq!(table.0.backend(7, at(2)), Some(backend(1)));
+    assert_eq!(table.backend(7, at(2)), Some(backend(1)));
     assert!(table.0.number(backend(77)).is_some());
     assert_eq!(table.0.number(backend(78)), None);
+}
+
+#[test]
+fn an_answer_is_known_however_it_came() {
+    let is_answered = |table: &Known, id| table.0.recent(id, at(9)).map(|r| r.is_answered);
+    let mut table = Known::new(4);
+    let one = table.0.number(backend(1)).expect("it was learnt");
+    for id in [7, 8] {
+        table.0.note(id, one, at(1), 40);
+    }
+    table.0.answered(7, at(2));
+    table.0.note(7, one, at(3), 40);
+    table.0.answered(99, at(3));
+    table.0.watch();
+    assert!(table.0.is_watching(at(4)));
+    assert_eq!(is_answered(&table, 7), Some(true), "before it was looked up, and repeated since");
+    assert_eq!((is_answered(&table, 8), is_answered(&table, 99)), (Some(false), None));
+
+    table.0.answered(8, at(5));
+    assert_eq!(is_answered(&table, 8), Some(true), "while it is looked up");
+    table.0.note(8, one, at(6), 40);
+    assert_eq!(is_answered(&table, 8), Some(true), "a repetition changes nothing");
+    table.remember(8, 2, 7);
+    assert_eq!(is_answered(&table, 8), Some(false), "another backend has not answered");
+
+    table.0.note(9, one, at(8), 40);
+    table.0.watch();
+    table.0.answered(9, at(8));
+    assert_eq!(is_answered(&table, 9), Some(true), "before anybody told the time");
+}
+
+#[test]
+fn of_too_many_answers_the_latest_are_known() {
+    let mut table = Known::new(4);
+    let one = table.0.number(backend(1)).expect("it was learnt");
+    table.0.answered(1, at(1));
+    for id in [1, 2] {
+        table.0.note(id, one, at(1), 40);
+    }
+    for _ in 0..8 {
+        table.0.answered(2, at(1));
+    }
+    table.0.watch();
+    assert!(table.0.is_watching(at(1)));
+    assert!(table.0.recent(2, at(1)).is_some_and(|recent| recent.is_answered));
+    assert!(table.0.recent(1, at(1)).is_some_and(|recent| !recent.is_answered), "the bound");
 }

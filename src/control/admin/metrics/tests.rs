@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::bpf::Picks;
+use crate::datapath::traffic::{BackendTraffic, PoolTraffic};
 
 fn labels() -> Labels {
-    let backends = vec![("sip:10.0.0.1".to_owned(), true), ("sip:10.0.0.2".to_owned(), false)];
-    let pools = vec![PoolLabels { name: "servers".to_owned(), backends }];
+    let backend = |uri: &str, meter, usable| BackendLabels { uri: uri.to_owned(), meter, usable };
+    let backends = vec![backend("sip:10.0.0.1", 4, true), backend("sip:10.0.0.2", 2, false)];
+    let pools = vec![PoolLabels { name: "servers".to_owned(), meter: 1, backends }];
     Labels { node: "edge \"a\"".to_owned(), listeners: vec!["public".to_owned()], pools, rules: 2 }
 }
 
@@ -25,6 +27,10 @@ fn every_reason_and_backend_stands_there_before_anything_happens() {
         "sipedge_build_info{node=\"edge \\\"a\\\"\",version=",
         "sipedge_messages_total{method=\"INVITE\",verdict=\"forward\"} 0\n",
         "sipedge_backend_messages_total{pool=\"servers\",backend=\"sip:10.0.0.2\"} 0\n",
+        "sipedge_backend_responses_total{pool=\"servers\",backend=\"sip:10.0.0.1\",class=\"5xx\"} 0\n",
+        "sipedge_pool_messages_total{pool=\"servers\",method=\"BYE\",way=\"response_to\"} 0\n",
+        "sipedge_pool_latency_seconds_bucket{pool=\"servers\",le=\"0.001\"} 0\n",
+        "sipedge_pool_latency_seconds_count{pool=\"servers\"} 0\n",
         "sipedge_backends{pool=\"servers\",state=\"out\"} 1\n",
         "sipedge_responses_total{class=\"5xx\",origin=\"edge\"} 0\n",
         "sipedge_latency_seconds_sum{shard=\"0\"} 0\n",
@@ -50,6 +56,29 @@ fn every_sample_follows_the_head_of_its_family_and_families_stand_once() {
         }
     }
     assert!(seen.len() > 15);
+}
+
+#[test]
+fn counts_are_found_by_meter() {
+    let mut counters = Counters::new();
+    counters.traffic.backends.resize(5, BackendTraffic::default());
+    counters.traffic.pools.resize_with(2, PoolTraffic::default);
+    let traffic = BackendTraffic {
+        requests: 7,
+        responses: [0, 1, 2, 3, 4, 5, 6],
+        ..BackendTraffic::default()
+    };
+    counters.traffic.backends[4] = traffic;
+    counters.traffic.pools[1].messages[1][Method::Invite.index()] = 9;
+    let page = page(&labels(), false, &snapshot(vec![counters]));
+    for line in [
+        "sipedge_backend_messages_total{pool=\"servers\",backend=\"sip:10.0.0.1\"} 7\n",
+        "sipedge_backend_messages_total{pool=\"servers\",backend=\"sip:10.0.0.2\"} 0\n",
+        "sipedge_backend_responses_total{pool=\"servers\",backend=\"sip:10.0.0.1\",class=\"6xx\"} 6\n",
+        "sipedge_pool_messages_total{pool=\"servers\",method=\"INVITE\",way=\"response_from\"} 9\n",
+    ] {
+        assert!(page.contains(line), "{line} not in {page}");
+    }
 }
 
 #[test]

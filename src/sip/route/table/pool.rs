@@ -1,0 +1,130 @@
+//! A pool: its backends, how they are balanced, and who of them may get what.
+//!
+//! Owns: the shape, and the pick among those that take a key. Must not know why a backend is usable, dead or back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::sip::ListenerId;
+use crate::sip::balance::{BackendSet, Balance, Candidate, Ramp, Rotation};
+
+/// What the key of a pool is computed from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// The Call-ID.
+    CallId,
+    /// User and host of the From URI.
+    From,
+    /// User and host of the To URI.
+    To,
+    /// User and host of the Request-URI.
+    RequestUri,
+    /// The address-of-record: To of a REGISTER, else the Request-URI; host in lower case, no port, no parameters.
+    Aor,
+    /// The presentity of SUBSCRIBE and PUBLISH: the Request-URI, in a dialog the To URI.
+    Presentity,
+    /// The user of the digest credentials, Proxy-Authorization before Authorization.
+    AuthUser,
+    /// The source address (not the port).
+    Source,
+    /// The value of a field, by name (any case).
+    Header(String),
+}
+
+/// A SIP server behind us.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    /// Its URI as configured: its identity in metrics.
+    pub uri: String,
+    /// Where it is reached and, unless `match_source` says otherwise, sends from.
+    pub address: SocketAddr,
+    /// Its counters. Given by whoever makes the tables, so that they survive an edit that moves it to another place.
+    pub meter: u32,
+}
+
+impl Backend {
+    /// With counters of number 0.
+    #[must_use]
+    pub const fn new(uri: String, address: SocketAddr) -> Self {
+        Self { uri, address, meter: 0 }
+    }
+}
+
+/// Backends that share a key space.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    /// Its name in the configuration.
+    pub name: String,
+    /// What a request is keyed by.
+    pub key: KeySource,
+    /// Key to backend, compiled. Shared with the tables before and after: states change more often than members.
+    pub balance: Arc<Balance>,
+    /// The backends; [`crate::sip::BackendRef::backend`] is an index into this. Those beyond [`Balance::count`] are leaving: what they
+    /// send and their dialogs are still known, and they are never picked.
+    pub backends: Vec<Backend>,
+    /// Which of them may be given new keys. Dialogs along tokens do not ask.
+    pub usable: BackendSet,
+    /// Which of them are known to be dead: what waits for their first answer goes to the next candidate. One that is only
+    /// drained is not in here, and keeps its transactions.
+    pub down: BackendSet,
+    /// Which of them take only a part of their keys, because they have just come back.
+    pub ramp: Vec<Ramp>,
+    /// The listener to send from; without one, the listener that the request came in by when its family
+    /// fits, else the first that fits.
+    pub send_from: Option<ListenerId>,
+    /// Requests from a backend's address with another port count as coming from it too.
+    pub match_source_ip: bool,
+    /// Its counters; see [`Backend::meter`].
+    pub meter: u32,
+}
+
+impl Pool {
+    /// All that the balance knows are usable, nobody is dead or has just come back; everything else by default.
+    #[must_use]
+    pub fn new(name: String, key: KeySource, balance: Balance, backends: Vec<Backend>) -> Self {
+        Self {
+            name,
+            key,
+            usable: BackendSet::full(usize::from(balance.count())),
+            balance: Arc::new(balance),
+            backends,
+            down: BackendSet::empty(),
+            ramp: Vec::new(),
+            send_from: None,
+            match_source_ip: false,
+            meter: 0,
+        }
+    }
+
+    /// The backend for a key, or for none when the balance looks at none: see [`Balance::pick`].
+    #[must_use]
+    pub fn pick(&self, key: Option<u64>, rotation: &mut Rotation) -> Option<u16> {
+        self.balance.pick_ramped(key, &self.usable, &self.ramp, rotation)
+    }
+
+    /// Somebody may be given new keys.
+    #[must_use]
+    pub fn has_choice(&self) -> bool {
+        self.usable.iter().any(|backend| backend < self.balance.count())
+    }
+
+    /// A key finds the same backend here and in `other`, and nobody has died or come to life in between. Of balances that
+    /// were compiled apart it says no.
+    #[must_use]
+    pub fn picks_as(&self, other: &Self) -> bool {
+        let (mine, theirs) = (self.backends.iter(), other.backends.iter());
+        Arc::ptr_eq(&self.balance, &other.balance)
+            && self.usable == other.usable
+            && self.down == other.down
+            && self.ramp == other.ramp
+            && self.key == other.key
+            && self.match_source_ip == other.match_source_ip
+            && mine.map(|backend| backend.address).eq(theirs.map(|backend| backend.address))
+    }
+
+    /// The backends in order of preference: see [`Balance::candidates`].
+    #[must_use]
+    pub fn candidates(&self, key: Option<u64>, rotation: &Rotation) -> Vec<Candidate> {
+        self.balance.candidates_ramped(key, &self.usable, &self.ramp, rotation)
+    }
+}
