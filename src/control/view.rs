@@ -127,6 +127,10 @@ pub struct Backend {
 pub struct Traffic {
     /// Requests since the start.
     pub requests: u64,
+    /// Responses since the start.
+    pub responses: u64,
+    /// Of these, 5xx and 6xx.
+    pub failures: u64,
     /// Requests per second, the mean of the last five.
     pub requests_per_second: f64,
     /// Requests in the last ten seconds.

@@ -11,6 +11,7 @@ use super::metrics::LATENCY_BUCKETS_US;
 use crate::control::event::Scrape;
 use crate::control::view::{self, Traffic};
 use crate::datapath::counters::Counters;
+use crate::datapath::traffic::BackendTraffic;
 use crate::sip::DropReason;
 
 /// Samples that are kept: five minutes.
@@ -60,7 +61,7 @@ struct Reading {
     drops: Vec<u64>,
     shards: Vec<(u64, u64)>,
     latency: Vec<u64>,
-    requests: HashMap<u32, u64>,
+    backends: HashMap<u32, BackendTraffic>,
 }
 
 /// The drops of one reason.
@@ -192,9 +193,12 @@ impl History {
         let newest = |count: usize| self.samples.iter().rev().take(count);
         let requests = |count: usize| newest(count).map(|s| s.requests_of(meter)).sum::<u64>();
         let seconds: f64 = newest(RATE_SECONDS).map(|sample| sample.seconds).sum();
-        let total = self.last.as_ref().and_then(|last| last.requests.get(&meter));
+        let counted = self.last.as_ref().and_then(|last| last.backends.get(&meter));
+        let counted = counted.copied().unwrap_or_default();
         Traffic {
-            requests: total.copied().unwrap_or_default(),
+            requests: counted.requests,
+            responses: counted.responses.iter().sum(),
+            failures: counted.responses.iter().skip(5).sum(),
             requests_per_second: per_second(requests(RATE_SECONDS), seconds),
             requests_recent: requests(RECENT_SECONDS),
         }
@@ -210,7 +214,7 @@ impl Reading {
             drops: DropReason::ALL.iter().map(|&reason| sum.dropped(reason)).collect(),
             shards: scrape.snapshot.shards.iter().map(|c| (c.received, c.sent)).collect(),
             latency: buckets(sum),
-            requests: requests(&scrape.view, sum),
+            backends: by_meter(&scrape.view, sum),
         }
     }
 
@@ -218,7 +222,7 @@ impl Reading {
         let more = |now: u64, before: u64| now.saturating_sub(before);
         let dropped = |reading: &Self| reading.drops.iter().sum::<u64>();
         let latency = self.latency.iter().zip(&before.latency);
-        let requests = self.requests.iter().take(BACKENDS_KEPT);
+        let backends = self.backends.iter().take(BACKENDS_KEPT);
         Sample {
             at_ms,
             seconds,
@@ -226,11 +230,18 @@ impl Reading {
             sent_per_second: per_second(more(self.sent, before.sent), seconds),
             dropped_per_second: per_second(more(dropped(self), dropped(before)), seconds),
             latency_counts: latency.map(|(&now, &before)| more(now, before)).collect(),
-            requests: requests
-                .map(|(&meter, &now)| (meter, more(now, before.requests.get(&meter).copied().unwrap_or(now))))
+            requests: backends
+                .map(|(&meter, now)| (meter, more(now.requests, before.requests_of(meter, now.requests))))
                 .filter(|&(_, count)| count > 0)
                 .collect(),
         }
+    }
+}
+
+impl Reading {
+    /// Who is new was counted from zero on, or had a life before that is not this second's.
+    fn requests_of(&self, meter: u32, unknown: u64) -> u64 {
+        self.backends.get(&meter).map_or(unknown, |backend| backend.requests)
     }
 }
 
@@ -283,11 +294,14 @@ fn buckets(sum: &Counters) -> Vec<u64> {
     counts
 }
 
-/// Requests forwarded, by the number of the backend's counters.
-fn requests(node: &view::Node, sum: &Counters) -> HashMap<u32, u64> {
-    let pools = node.pools.iter().zip(&sum.forwarded);
-    let backends = pools.flat_map(|(pool, counts)| pool.backends.iter().zip(counts));
-    backends.map(|(backend, &count)| (backend.meter, count)).collect()
+/// What each backend of `node` got and gave, by the number of its counters; those that leave among them.
+fn by_meter(node: &view::Node, sum: &Counters) -> HashMap<u32, BackendTraffic> {
+    let meters = node.pools.iter().flat_map(|pool| {
+        let leaving = pool.leaving.iter().map(|leaving| leaving.meter);
+        pool.backends.iter().map(|backend| backend.meter).chain(leaving)
+    });
+    let counted = |meter: u32| sum.traffic.backends.get(usize::try_from(meter).ok()?).copied();
+    meters.map(|meter| (meter, counted(meter).unwrap_or_default())).collect()
 }
 
 #[cfg(test)]
