@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -107,7 +107,15 @@ async fn pools(State(page): Shared) -> Answer<Pools> {
     Ok(Json(Pools { pools: current(&page).await?.pools }))
 }
 
-async fn pool(State(page): Shared, Path(name): Path<String>) -> Answer<view::Pool> {
+/// What stands in the path; RFC 3986 2.1.
+fn named<T>(parts: Result<Path<T>, PathRejection>) -> Result<T, Refusal> {
+    parts.map(|Path(parts)| parts).map_err(|rejected| {
+        Refusal::new(StatusCode::BAD_REQUEST, rejected.body_text(), "encode each part of the path as UTF-8 with %XX")
+    })
+}
+
+async fn pool(State(page): Shared, name: Result<Path<String>, PathRejection>) -> Answer<view::Pool> {
+    let name = named(name)?;
     let pools = current(&page).await?.pools;
     let known = pools.iter().map(|pool| pool.name.clone()).collect::<Vec<_>>().join(", ");
     let found = pools.into_iter().find(|pool| pool.name == name);
@@ -197,10 +205,11 @@ async fn drain(
 async fn backend(
     State(page): Shared,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Path((pool, uri, action)): Path<(String, String, String)>,
+    parts: Result<Path<(String, String, String)>, PathRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Done> {
+    let (pool, uri, action) = named(parts)?;
     let action = match action.as_str() {
         "drain" => BackendAction::Drain,
         "enable" => BackendAction::Enable,
