@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run build test check lint deny bench instructions loom miri perf perf-quick sim mutants fuzz setup-build setup-test setup-perf clean
+.PHONY: help demo run build test check lint deny bench instructions loom miri perf perf-quick sim mutants fuzz deb deb-test setup-build setup-test setup-perf clean
 
 # rustup's place, for shells that have not read its env file.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -76,6 +76,12 @@ mutants: ## each fault of tests/sim/mutations.toml must be caught; ONLY=text for
 fuzz: ## fuzzes, each target a minute; TARGET=name for one, MINUTES=n for more
 	@scripts/setup.sh fuzz
 	@TARGET=$(TARGET) MINUTES=$(or $(MINUTES),1) KEEP=$(KEEP) scripts/fuzz.sh
+
+deb: setup-build ## the Debian package: target/debian/sipedge_*.deb (cargo-deb is installed when missing)
+	@scripts/deb.sh
+
+deb-test: ## installs, starts and removes that package in a fresh Debian tree (root, network, minutes)
+	@scripts/deb-test.sh
 
 setup-build: ## install what building needs
 	@scripts/setup.sh build

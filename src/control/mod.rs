@@ -11,6 +11,7 @@ pub mod explain;
 pub mod fleet;
 pub mod health;
 pub mod node;
+pub mod notify;
 pub mod reload;
 pub mod run;
 pub mod summary;

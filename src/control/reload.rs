@@ -52,6 +52,7 @@ pub fn plan(running: &Config, new: &Config) -> Result<Edit, String> {
     edit.keep_keys_by_chance(running);
     edit.tell_node(running);
     edit.tell_listeners(running);
+    edit.tell_anycast(running);
     edit.tell_pools(running);
     edit.tell_routes(running);
     Ok(edit)
@@ -151,6 +152,19 @@ impl Edit {
         }
     }
 
+    fn tell_anycast(&mut self, running: &Config) {
+        if running.anycast != self.config.anycast {
+            let names = |config: &Config| {
+                let name = |id: &crate::sip::ListenerId| {
+                    config.listeners.get(usize::from(id.0)).map_or("?", |listener| &listener.name)
+                };
+                config.anycast.iter().map(name).collect::<Vec<_>>().join(", ")
+            };
+            let (old, new) = (names(running), names(&self.config));
+            self.lines.push(format!("anycast listeners: ({old}) -> ({new})"));
+        }
+    }
+
     fn tell_pools(&mut self, running: &Config) {
         for old in &running.pools {
             if !self.config.pools.iter().any(|new| new.name == old.name) {
@@ -222,6 +236,12 @@ fn pool_lines(old: &super::config::Pool, new: &super::config::Pool) -> Vec<Strin
         let (old, new) = (text(old.match_source_ip), text(new.match_source_ip));
         lines.push(format!("match_source: {old} -> {new}"));
     }
+    if old.probe != new.probe {
+        lines.push(format!("probe: {} -> {}", probe_text(old), probe_text(new)));
+    }
+    if old.slow_start_s != new.slow_start_s {
+        lines.push(format!("slow_start_s: {} -> {}", old.slow_start_s, new.slow_start_s));
+    }
     for backend in &old.backends {
         let is_there = new.backends.iter().any(|b| b.uri == backend.uri);
         if !is_there {
@@ -240,9 +260,11 @@ fn pool_lines(old: &super::config::Pool, new: &super::config::Pool) -> Vec<Strin
         if was.priority != backend.priority {
             let _ = write!(line, " priority {} -> {}", was.priority, backend.priority);
         }
-        if was.usable != backend.usable {
-            let text = if backend.usable { "in use again" } else { "out of use by its flags" };
-            let _ = write!(line, " {text}");
+        if was.declared != backend.declared {
+            let _ = write!(line, " declared {:?} -> {:?}", was.declared, backend.declared);
+        }
+        if (was.probed, &was.ping_from) != (backend.probed, &backend.ping_from) {
+            let _ = write!(line, " probed in another way");
         }
         if !line.is_empty() {
             lines.push(format!("{}:{line}", backend.uri));
@@ -255,6 +277,22 @@ fn pool_lines(old: &super::config::Pool, new: &super::config::Pool) -> Vec<Strin
         lines.push("backends: another order".to_owned());
     }
     lines
+}
+
+fn probe_text(pool: &super::config::Pool) -> String {
+    pool.probe.as_ref().map_or_else(
+        || "off".to_owned(),
+        |probe| {
+            let (interval, timeout) = (probe.interval_us / 1_000, probe.timeout_us / 1_000);
+            let (rise, fall, method, alive) = (probe.rise, probe.fall, &probe.method, &probe.alive);
+            let from = probe.from.as_deref().unwrap_or("the listener's host");
+            format!(
+                "{method} every {interval} ms, {timeout} ms for an answer, rise {rise}, fall {fall}, alive {alive}, \
+                 from {from}, {:?}",
+                probe.send_from
+            )
+        },
+    )
 }
 
 /// For each pool that is in both tables and picks by key: its name and how much of 1 of its keys go elsewhere.

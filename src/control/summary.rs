@@ -3,9 +3,11 @@
 //! Owns: the wording. Decides nothing.
 
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 use super::compile::uses_weights;
 use super::config::{Admin, Config, Io, Pool, Steering};
+use super::health::{Alive, Settings};
 use crate::sip::balance::Spec;
 use crate::sip::message::Method;
 use crate::sip::route::table::{Action, KeySource, Rule};
@@ -81,7 +83,7 @@ fn write_pool(out: &mut String, config: &Config, pool: &Pool) -> fmt::Result {
     if let Some(listener) = pool.send_from.and_then(|id| config.listeners.get(usize::from(id.0))) {
         write!(out, ", sent from {}", listener.name)?;
     }
-    writeln!(out)?;
+    writeln!(out, ", {}", probe_text(pool))?;
     let total: u32 = pool.backends.iter().map(|backend| backend.weight).sum();
     for backend in pool.backends.iter().take(BACKENDS_SHOWN_MAX) {
         write!(out, "  {}", backend.uri)?;
@@ -95,6 +97,25 @@ fn write_pool(out: &mut String, config: &Config, pool: &Pool) -> fmt::Result {
         writeln!(out, "  and {} more", count - BACKENDS_SHOWN_MAX)?;
     }
     Ok(())
+}
+
+/// How a pool is probed.
+fn probe_text(pool: &Pool) -> String {
+    let Some(probe) = &pool.probe else { return "not probed".to_owned() };
+    let seconds = |us: u64| format!("{} s", Duration::from_micros(us).as_secs_f64());
+    let Settings { rise, fall, .. } = probe;
+    let mut text = format!(
+        "probed by {} every {}: out after {fall}, back after {rise}",
+        probe.method,
+        seconds(probe.interval_us)
+    );
+    if probe.alive != Alive::Default {
+        text += &format!("; good is {}", probe.alive);
+    }
+    if pool.slow_start_s > 0 {
+        text += &format!("; slow start of {} s", pool.slow_start_s);
+    }
+    text
 }
 
 /// A key source as it is written in the configuration.

@@ -59,6 +59,8 @@ pub struct Counters {
     pub icmp_strangers: u64,
     /// Reports to control that did not fit into their ring.
     pub reports_lost: u64,
+    /// Messages that were to be traced and were not, for want of room.
+    pub traces_lost: u64,
     /// Datagrams that the kernel dropped because a socket's receive buffer was full (`SO_MEMINFO`).
     pub socket_drops: u64,
     /// Turns of the loop.
@@ -95,6 +97,7 @@ impl Counters {
             icmp_errors: 0,
             icmp_strangers: 0,
             reports_lost: 0,
+            traces_lost: 0,
             socket_drops: 0,
             turns: 0,
             latency_us: Histogram::new_with_bounds(1, LATENCY_US_MAX, 3)
@@ -193,6 +196,7 @@ impl Counters {
         self.icmp_errors += other.icmp_errors;
         self.icmp_strangers += other.icmp_strangers;
         self.reports_lost += other.reports_lost;
+        self.traces_lost += other.traces_lost;
         self.socket_drops += other.socket_drops;
         self.turns += other.turns;
         self.latency_us.add(&other.latency_us).expect("all are made by new, with the same bounds");
@@ -217,6 +221,7 @@ impl Counters {
         self.icmp_errors = other.icmp_errors;
         self.icmp_strangers = other.icmp_strangers;
         self.reports_lost = other.reports_lost;
+        self.traces_lost = other.traces_lost;
         self.socket_drops = other.socket_drops;
         self.turns = other.turns;
         self.latency_us

@@ -11,6 +11,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::counters::Counters;
 use super::sys::EventFd;
+use super::tap_filter::TapFilter;
 use crate::sip::route::table::Table;
 use crate::sip::{ListenerId, MESSAGE_BYTES_MAX, Now, Received};
 
@@ -28,6 +29,8 @@ pub(crate) enum Mail {
     Install(Arc<Table>),
     /// Send this datagram.
     Send(Outgoing),
+    /// These want copies of messages from now on.
+    Trace(Vec<TapFilter>),
     /// Copy the counters into this box and send it back.
     Snapshot(Box<Counters>),
     /// Say when the sockets have been found empty.

@@ -6,11 +6,14 @@
 
 pub mod counters;
 pub mod small_histogram;
+pub mod tap;
+pub mod tap_filter;
 pub mod traffic;
 
 mod addr;
 mod clock;
 mod icmp;
+mod inherited;
 mod mailbox;
 mod mmsg;
 mod options;

@@ -108,6 +108,8 @@ pub enum StartError {
         /// What the kernel said.
         error: io::Error,
     },
+    /// A socket that the service manager passed cannot be used.
+    Inherited(String),
     /// io_uring was asked for and does not work here.
     IoUring(String),
     /// The eBPF program was asked for and does not work here.
@@ -129,6 +131,7 @@ impl fmt::Display for StartError {
                 write!(f, "cannot listen on udp:{address}: {error}")?;
                 bind_advice(error).map_or(Ok(()), |advice| write!(f, " ({advice})"))
             }
+            Self::Inherited(why) => write!(f, "sockets that were passed to us: {why}"),
             Self::IoUring(reason) => {
                 write!(f, "io = \"io_uring\", but {reason}; io = \"auto\" takes recvmmsg")
             }

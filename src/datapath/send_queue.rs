@@ -104,6 +104,13 @@ impl SendQueue {
         Ok(())
     }
 
+    /// What was pushed last, while it is queued.
+    pub(crate) fn last(&self) -> &[u8] {
+        let Some(&slot) = self.queued.last() else { return &[] };
+        let place = usize::from(slot);
+        self.region.part(place * STRIDE_BYTES, self.headers[place].iovec.iov_len)
+    }
+
     /// The slots to send, in order. They stay queued until [`SendQueue::clear_queued`].
     pub(crate) fn queued(&self) -> &[u16] {
         &self.queued

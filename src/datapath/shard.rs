@@ -15,11 +15,15 @@ use super::mailbox::{Answer, Mail, Mailbox, Outgoing};
 use super::packet_io::PacketIo;
 use super::reports::{Report, Reporter};
 use super::send_queue::{Refused, SendQueue};
+use super::start::Ends;
+use super::tap::Tap;
 use super::traffic::NO_POOL;
 use crate::sip::core::Core;
 use crate::sip::outbox::{Outbox, Transmit};
 use crate::sip::route::table::Table;
-use crate::sip::{DropReason, Now, Received, Verdict, steer};
+use crate::sip::{BackendRef, Cause, Decision, DropReason, Now, Received, Verdict, steer};
+
+mod trace;
 
 /// The longest wait: nothing depends on waking earlier than its own reason.
 const WAIT_MAX: Duration = Duration::from_secs(1);
@@ -47,6 +51,7 @@ struct Path {
     outbox: Outbox,
     counters: Counters,
     reporter: Reporter,
+    tap: Tap,
     index: u8,
     shards: u8,
 }
@@ -55,13 +60,14 @@ impl Shard {
     pub(super) fn new(
         io: PacketIo,
         core: Core,
-        (mailbox, reporter): (Mailbox, Reporter),
+        ends: Ends,
         clock: Clock,
         (index, shards): (u8, u8),
     ) -> Self {
+        let Ends { mailbox, reporter, tap } = ends;
         let (outbox, mut counters) = (Outbox::new(), Counters::new());
         counters.fit(core.table());
-        let path = Path { core, outbox, counters, reporter, index, shards };
+        let path = Path { core, outbox, counters, reporter, tap, index, shards };
         let now = clock.now();
         Self { io, path, mailbox, clock, now, draining: false, stopping: false }
     }
@@ -153,6 +159,7 @@ impl Shard {
             match mail {
                 Mail::Install(table) => self.install(table),
                 Mail::Send(outgoing) => self.path.send(self.now, &outgoing, self.io.queue()),
+                Mail::Trace(filters) => self.path.tap.set(filters),
                 Mail::Snapshot(mut counters) => {
                     self.copy_counters(&mut counters);
                     self.mailbox.answer(Answer::Snapshot(counters));
@@ -172,6 +179,7 @@ impl Shard {
         copy.receive_errors += io.receive_errors;
         copy.icmp_errors += io.icmp_errors;
         copy.reports_lost = self.path.reporter.lost();
+        copy.traces_lost = self.path.tap.lost();
         copy.socket_drops += io.socket_drops;
     }
 
@@ -212,14 +220,24 @@ impl Path {
         let decision = self.outbox.decision();
         self.counters.on_verdict(verdict, decision);
         let pool = self.counters.traffic.on_verdict(now, verdict, decision, self.core.table());
+        if let Some(report) = report(now, received.source, decision, self.core.table()) {
+            self.reporter.push(report);
+        }
         let outbox = &self.outbox;
-        let (Verdict::Forward | Verdict::Respond, Some(transmit)) = (verdict, outbox.transmit())
-        else {
-            return;
-        };
-        let pushed = queue
-            .push((received_at, pool), transmit, |buffer| outbox.write_to(received.bytes, buffer));
-        self.count(pushed);
+        let mut end = (verdict, None);
+        if let (Verdict::Forward | Verdict::Respond, Some(transmit)) = (verdict, outbox.transmit())
+        {
+            let pushed = queue.push((received_at, pool), transmit, |buffer| {
+                outbox.write_to(received.bytes, buffer)
+            });
+            end = match self.count(pushed) {
+                Ok(()) => (verdict, Some(transmit)),
+                Err(reason) => (Verdict::Drop(reason), None),
+            };
+        }
+        if self.tap.is_on() {
+            self.trace(now, received, end, queue);
+        }
     }
 
     /// Sends what control has made.
@@ -229,15 +247,18 @@ impl Path {
             buffer.get_mut(..bytes.len())?.copy_from_slice(bytes);
             Some(bytes.len())
         });
-        self.count(pushed);
+        // Counted; control asks again by itself.
+        let _ = self.count(pushed);
     }
 
-    fn count(&mut self, pushed: Result<(), Refused>) {
-        match pushed {
-            Ok(()) => {}
-            Err(Refused::Full) => self.counters.on_drop(DropReason::SendQueueFull),
-            Err(Refused::TooLarge) => self.counters.on_drop(DropReason::Oversized),
-        }
+    fn count(&mut self, pushed: Result<(), Refused>) -> Result<(), DropReason> {
+        let reason = match pushed {
+            Ok(()) => return Ok(()),
+            Err(Refused::Full) => DropReason::SendQueueFull,
+            Err(Refused::TooLarge) => DropReason::Oversized,
+        };
+        self.counters.on_drop(reason);
+        Err(reason)
     }
 
     /// Tells control of an address that cannot be reached, if it is a backend's and was not `told` just before.
@@ -250,4 +271,20 @@ impl Path {
             self.reporter.push(Report::Unreachable { address, at: now });
         }
     }
+}
+
+/// What a response tells control, if it is one of the few that do.
+fn report(now: Now, source: SocketAddr, decision: &Decision, table: &Table) -> Option<Report> {
+    let Decision { status, retry_after_seconds, transaction, .. } = *decision;
+    if decision.cause == Cause::Probe {
+        return Some(Report::Probe { transaction, status, retry_after_seconds, source, at: now });
+    }
+    if retry_after_seconds == 0 {
+        return None;
+    }
+    // The backend as the table knows it: it may send from another port.
+    let BackendRef { pool, backend } = decision.origin?;
+    let pool = table.pools.get(usize::from(pool))?;
+    let backend = pool.backends.get(usize::from(backend))?.address;
+    Some(Report::Busy { backend, status, retry_after_seconds, at: now })
 }

@@ -18,6 +18,8 @@ use super::report::{StartError, StartReport};
 use super::reports::Reports;
 use super::start;
 use super::sys::EventFd;
+use super::tap::Taps;
+use super::tap_filter::TapFilter;
 use crate::bpf::{Picks, Steered};
 use crate::sip::route::table::Table;
 use crate::sip::{MESSAGE_BYTES_MAX, Now};
@@ -34,6 +36,7 @@ pub struct Shards {
     /// Set when a shard answered.
     pub(super) answered: Arc<EventFd>,
     pub(super) reports: Reports,
+    pub(super) taps: Taps,
     pub(super) clock: Clock,
     /// Counters with the room that those of the shards have.
     pub(super) shape: Counters,
@@ -162,6 +165,22 @@ impl Shards {
     /// What the shards tell unasked. All of it goes to who asked first; later ones hear nothing.
     pub fn reports(&mut self) -> Reports {
         self.reports.taken()
+    }
+
+    /// Where copies of messages come out. All of them go to who asked first.
+    pub fn taps(&mut self) -> Taps {
+        self.taps.taken()
+    }
+
+    /// Lets the shards copy what these want, and nothing else; the place of a filter is its bit in
+    /// [`super::tap::Taken::wanted`].
+    pub fn trace(&mut self, filters: &[TapFilter]) -> Result<(), InstallError> {
+        for shard in 0..self.desks.len() {
+            if !self.post(shard, Mail::Trace(filters.to_vec())) {
+                return Err(InstallError::ShardSilent(shard));
+            }
+        }
+        Ok(())
     }
 
     /// This moment on the clock of the shards: that of all [`Now`] in counters and reports.

@@ -12,6 +12,7 @@ use core_affinity::CoreId;
 
 use super::clock::Clock;
 use super::counters::Counters;
+use super::inherited::Inherited;
 use super::mailbox::{self, Mailbox};
 use super::mmsg::Mmsg;
 use super::options::{Io, Options, Steering};
@@ -21,10 +22,11 @@ use super::reports::{self, Reporter};
 use super::shard::Shard;
 use super::shards::Shards;
 use super::sockets::bind_group;
+use super::tap::{self, Tap};
 use super::uring::{self, Uring};
 use crate::bpf::{self, Steered};
 use crate::sip::core::Core;
-use crate::sip::route::table::{SHARDS_MAX, Table};
+use crate::sip::route::table::{Listener, SHARDS_MAX, Table};
 
 pub(super) fn start(
     options: &Options,
@@ -42,12 +44,15 @@ pub(super) fn start(
     let io_uring = choose_io(options.io)?;
     let mut groups = Vec::with_capacity(table.listeners.len());
     let mut listeners = Vec::with_capacity(table.listeners.len());
-    for listener in &table.listeners {
-        let (group, buffers) = bind_group(listener.address, shards, options.socket_buffer_bytes)?;
+    let mut inherited = Inherited::take()?;
+    for Listener { address, .. } in &table.listeners {
+        let first = inherited.give(*address);
+        let (group, buffers) = bind_group(*address, first, shards, options.socket_buffer_bytes)?;
         let bound = group[0].local_addr();
-        listeners.push((bound.unwrap_or(listener.address), buffers));
+        listeners.push((bound.unwrap_or(*address), buffers));
         groups.push(group);
     }
+    inherited.must_be_empty()?;
     let (steered, ebpf_reason) = choose_steering(options, &groups)?;
     let report = StartReport {
         shards,
@@ -64,9 +69,11 @@ pub(super) fn start(
     let clock = Clock::start();
     let (reporters, reports) = reports::lines(shards, clock)
         .map_err(|error| StartError::System("make an eventfd", error))?;
+    let (tap_ends, taps) = tap::lanes(shards, clock);
     let mut all = Shards {
         desks,
         reports,
+        taps,
         threads: Vec::with_capacity(shards),
         answered,
         clock,
@@ -78,8 +85,9 @@ pub(super) fn start(
     all.shape.fit(table);
     let (started, starts) = channel();
     let by_shard = by_shard(groups, shards);
-    let ends = boxes.into_iter().zip(reporters);
-    for (index, (ends, sockets)) in ends.zip(by_shard).enumerate() {
+    let ends = boxes.into_iter().zip(reporters).zip(tap_ends);
+    for (index, (((mailbox, reporter), tap), sockets)) in ends.zip(by_shard).enumerate() {
+        let ends = Ends { mailbox, reporter, tap };
         let plan = Plan {
             index: u8::try_from(index).expect("at most SHARDS_MAX"),
             shards: u8::try_from(shards).expect("at most SHARDS_MAX"),
@@ -107,7 +115,11 @@ pub(super) fn start(
 }
 
 /// A shard's ends of the ways to others and to control.
-type Ends = (Mailbox, Reporter);
+pub(super) struct Ends {
+    pub(super) mailbox: Mailbox,
+    pub(super) reporter: Reporter,
+    pub(super) tap: Tap,
+}
 
 /// What a thread is told.
 struct Plan {
@@ -143,17 +155,13 @@ impl Plan {
         shard.map_or_else(|| Ok(Box::<Counters>::default()), Shard::run)
     }
 
-    fn prepare(
-        self,
-        sockets: Vec<UdpSocket>,
-        (mailbox, reporter): Ends,
-    ) -> Result<Shard, StartError> {
+    fn prepare(self, sockets: Vec<UdpSocket>, ends: Ends) -> Result<Shard, StartError> {
         if let Some(core) = self.core
             && !core_affinity::set_for_current(CoreId { id: core })
         {
             return Err(StartError::Core(core));
         }
-        let wake = Arc::clone(mailbox.wake());
+        let wake = Arc::clone(ends.mailbox.wake());
         let io = if self.io_uring {
             Uring::new(sockets, wake, self.send_queue_max, self.receive_buffers)
                 .map(|io| PacketIo::Uring(Box::new(io)))
@@ -162,7 +170,7 @@ impl Plan {
         };
         let io = io.map_err(|error| StartError::System("make rings and buffers", error))?;
         let core = Core::new(self.table, self.seed, self.index);
-        Ok(Shard::new(io, core, (mailbox, reporter), self.clock, (self.index, self.shards)))
+        Ok(Shard::new(io, core, ends, self.clock, (self.index, self.shards)))
     }
 }
 

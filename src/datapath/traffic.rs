@@ -155,7 +155,10 @@ impl Traffic {
 }
 
 /// The meters of a backend and of its pool.
-fn meters(table: &Table, BackendRef { pool, backend }: BackendRef) -> Option<(u32, u32)> {
+pub(super) fn meters(
+    table: &Table,
+    BackendRef { pool, backend }: BackendRef,
+) -> Option<(u32, u32)> {
     let pool = table.pools.get(usize::from(pool))?;
     Some((pool.backends.get(usize::from(backend))?.meter, pool.meter))
 }

@@ -7,6 +7,11 @@ use std::net::SocketAddr;
 use super::edit::Edits;
 use super::{Decision, ListenerId, MESSAGE_BYTES_MAX};
 
+/// Most bytes that an answer is longer than its request; one that is too long to be sent is written all the same. Four for
+/// each Via that it repeats (`v:` and LF become `Via: ` and CRLF), of 256 fields at most, and a few hundred for the status
+/// line, `received`, `rport`, the tag, Retry-After and Content-Length.
+const ANSWER_GROWTH_BYTES_MAX: usize = 2048;
+
 /// Where a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transmit {
@@ -38,7 +43,7 @@ impl Outbox {
     pub fn new() -> Self {
         Self {
             edits: Edits::default(),
-            answer: Vec::with_capacity(MESSAGE_BYTES_MAX),
+            answer: Vec::with_capacity(MESSAGE_BYTES_MAX + ANSWER_GROWTH_BYTES_MAX),
             is_answer: false,
             transmit: None,
             decision: Decision::default(),

@@ -44,6 +44,21 @@ pub fn shard(datagram: &[u8], shards: u8) -> Option<u8> {
     })
 }
 
+/// The hash of the first Call-ID in reach, whoever owns the datagram; `None` when there is none. All messages of a call have
+/// the same, on every node.
+#[must_use]
+pub fn call(datagram: &[u8]) -> Option<u64> {
+    let scanned = &datagram[..datagram.len().min(SCAN_BYTES_MAX)];
+    let starts = memchr::memchr_iter(b'\n', scanned).map(|offset| offset + 1);
+    starts.filter_map(|start| field_value(&datagram[start..])).next().map(hash_of_value)
+}
+
+/// [`call`] of a message with this Call-ID.
+#[must_use]
+pub fn call_of_id(call_id: &[u8]) -> u64 {
+    hash_of_value(call_id)
+}
+
 /// The shard of a mark at the start of `bytes`.
 fn mark_owner(bytes: &[u8], shards: u8) -> Option<u8> {
     let digit = bytes.strip_prefix(MARK)?.first()?;
@@ -52,6 +67,11 @@ fn mark_owner(bytes: &[u8], shards: u8) -> Option<u8> {
 
 /// The shard of a Call-ID field at the start of `line`.
 fn field_owner(line: &[u8], shards: u8) -> Option<u8> {
+    field_value(line).map(|value| shard_of_value(value, shards))
+}
+
+/// The value of a Call-ID field at the start of `line`, and all that follows it.
+fn field_value(line: &[u8]) -> Option<&[u8]> {
     let after_name = match line.first()? | 0x20 {
         b'i' => 1,
         b'c' if line.get(..7)?.eq_ignore_ascii_case(b"call-id") => 7,
@@ -63,7 +83,7 @@ fn field_owner(line: &[u8], shards: u8) -> Option<u8> {
         return None;
     }
     let value = colon + 1 + blanks(&head[colon + 1..]);
-    (value < head.len()).then(|| shard_of_value(&line[value..], shards))
+    (value < head.len()).then(|| &line[value..])
 }
 
 fn blanks(bytes: &[u8]) -> usize {
@@ -72,12 +92,16 @@ fn blanks(bytes: &[u8]) -> usize {
 
 /// The shard of a Call-ID value; what follows it may follow here too.
 fn shard_of_value(value: &[u8], shards: u8) -> u8 {
+    let scaled = (hash_of_value(value) >> 32) * u64::from(shards);
+    u8::try_from(scaled >> 32).expect("a 32-bit fraction of shards is below shards")
+}
+
+/// The hash of a Call-ID value; what follows it may follow here too.
+fn hash_of_value(value: &[u8]) -> u64 {
     let value = value.iter().take(VALUE_BYTES_MAX).take_while(|&&byte| byte > b' ');
     let hash =
         value.fold(HASH_START, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(HASH_FACTOR));
-    let spread = (hash ^ (hash >> 32)).wrapping_mul(HASH_SPREAD);
-    let scaled = (spread >> 32) * u64::from(shards);
-    u8::try_from(scaled >> 32).expect("a 32-bit fraction of shards is below shards")
+    (hash ^ (hash >> 32)).wrapping_mul(HASH_SPREAD)
 }
 
 #[cfg(test)]

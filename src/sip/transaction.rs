@@ -57,7 +57,9 @@ struct Entry {
 
 /// The bit of an entry whose INVITE was answered.
 const ANSWERED: u32 = 1 << 31;
-const _: () = assert!(ADDRESSES_MAX <= ANSWERED as usize);
+/// The backend of an INVITE that was answered before it came this way: it went another way first.
+const NOBODY: u32 = ANSWERED - 1;
+const _: () = assert!(ADDRESSES_MAX <= NOBODY as usize);
 
 const UNUSED: Entry = Entry { id: 0, expires: 0, backend: 0 };
 
@@ -168,7 +170,7 @@ impl Transactions {
         let ways = &self.places[place(&self.places, id)].0;
         let is_it = |entry: &&Entry| entry.id == id && entry.expires > seconds(now);
         let word = ways.iter().find(is_it)?.backend;
-        let number = usize::try_from(word & !ANSWERED).ok()?;
+        let number = usize::try_from(word & NOBODY).ok()?;
         let backend = *self.addresses.get(number)?;
         Some(Recent { backend, is_answered: word & ANSWERED != 0 })
     }
@@ -206,7 +208,7 @@ impl Transactions {
             }
         }
         let places = &mut self.places;
-        self.answers.take().for_each(|id| mark_answered(places, id));
+        self.answers.take().for_each(|id| mark_answered(places, id, seconds(now)));
     }
 
     /// Logs a keyed transaction; while they are looked up, remembers it.
@@ -225,11 +227,11 @@ impl Transactions {
         }
     }
 
-    /// A backend has answered the INVITE of this transaction, if it is one of ours.
+    /// A backend has answered the INVITE of this transaction.
     #[inline]
     pub fn answered(&mut self, id: u64, now: Now) {
         if self.is_watching(now) {
-            mark_answered(&mut self.places, id);
+            mark_answered(&mut self.places, id, seconds(now));
         } else {
             self.answers.note(id);
         }
@@ -244,29 +246,36 @@ impl Transactions {
     fn put(&mut self, mut new: Entry, now: u32) {
         let id = new.id;
         let place = place(&self.places, id);
-        // Its own old entry first, then an empty or dead one, then the one that dies first.
+        // Its own old entry first, then an empty or dead one, then one without a backend, then the one that dies first.
         let worth = |entry: &Entry| match entry {
             entry if entry.expires <= now => 1,
             entry if entry.id == id => 0,
+            entry if entry.backend & NOBODY == NOBODY => 2,
             entry => entry.expires,
         };
         let Some(way) = self.places[place].0.iter_mut().min_by_key(|entry| worth(entry)) else {
             return;
         };
-        self.evicted += u64::from(way.id != id && way.expires > now);
-        // The log may say of a transaction that was answered while it was looked up that it was repeated later.
-        if way.id == id && way.expires > now && way.backend & !ANSWERED == new.backend {
-            new.backend = way.backend;
+        let old = way.backend & NOBODY;
+        let is_alive = way.expires > now;
+        self.evicted += u64::from(way.id != id && is_alive && old != NOBODY);
+        // A transaction that was answered is repeated; another backend has not answered.
+        if way.id == id && is_alive && (old == new.backend || old == NOBODY) {
+            new.backend |= way.backend & ANSWERED;
         }
         *way = new;
     }
 }
 
-/// An id that is not remembered is none of ours, or was for a long time.
-fn mark_answered(places: &mut [Place], id: u64) {
+/// An INVITE that is not remembered may still come: its answer takes a free way, and nobody else's.
+fn mark_answered(places: &mut [Place], id: u64, now: u32) {
     let place = place(places, id);
-    if let Some(entry) = places[place].0.iter_mut().find(|entry| entry.id == id) {
+    let ways = &mut places[place].0;
+    if let Some(entry) = ways.iter_mut().find(|entry| entry.id == id && entry.expires > now) {
         entry.backend |= ANSWERED;
+    } else if let Some(free) = ways.iter_mut().find(|entry| entry.expires <= now) {
+        let expires = now.saturating_add(REQUEST_SECONDS);
+        *free = Entry { id, expires, backend: NOBODY | ANSWERED };
     }
 }
 

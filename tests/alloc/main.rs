@@ -8,6 +8,7 @@ use messages::Message;
 use rig::token::TokenRig;
 use rig::{Rig, STAGES};
 
+mod failover;
 #[path = "../../benches/messages/mod.rs"]
 mod messages;
 #[path = "../../benches/rig/mod.rs"]
@@ -73,7 +74,12 @@ fn no_message_allocates() {
 
 #[test]
 fn no_verdict_allocates() {
-    verdicts::all().into_iter().for_each(check);
+    for case in verdicts::all() {
+        let name = case.name;
+        let mut handle = case.prepare();
+        let counted = allocations(|| (0..100).for_each(|_| handle()));
+        assert_eq!(counted, 0, "{name}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use serde_json::Value;
 use sipedge::sip::{DropReason, Verdict};
 
 use crate::edge::{Edge, Ours, Sent, Shape, decremented, is_their_via, without, without_their_via};
+use crate::rule;
 use crate::vector::{Vector, assert_groups, differs, group, later, replay, same};
 
 pub(crate) fn file() -> Value {
@@ -57,6 +58,7 @@ fn check_reply(vector: &Vector<'_>, edge: &mut Edge, sent: &Sent, ours: &Ours) {
     match vector.find("reply_out") {
         Some(out) => {
             assert_eq!(back.text, out, "{}", vector.case());
+            rule::check_reply(&ours, out);
             assert_eq!(back.to, vector.address("reply_out_to"), "{}", vector.case());
             assert_eq!(back.from, vector.address("reply_out_from"), "{}", vector.case());
         }
@@ -72,6 +74,7 @@ fn check_reply(vector: &Vector<'_>, edge: &mut Edge, sent: &Sent, ours: &Ours) {
 fn check_same(vector: &Vector<'_>) {
     let expected = decremented(&without_their_via(vector));
     let (mut edge, sent, ours) = check_request(vector, &expected);
+    rule::check_both(vector, &sent.text);
     check_reply(vector, &mut edge, &sent, &ours);
 }
 
@@ -268,7 +271,8 @@ fn max_forwards() {
         ),
     ];
     replay(&group(&file(), "max_forwards"), &rows, |vector| {
-        check_request(vector, &without_their_via(vector));
+        let (_, sent, _) = check_request(vector, &without_their_via(vector));
+        rule::check_both(vector, &sent.text);
     });
 }
 

@@ -10,4 +10,5 @@ mod nat;
 mod replies;
 mod routes;
 mod rr;
+mod rule;
 mod vector;

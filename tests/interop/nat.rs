@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::edge::{Edge, Ours, Shape, decremented, without_their_via};
 use crate::rr::assert_leads_back;
+use crate::rule;
 use crate::vector::{Vector, assert_groups, differs, group, later, replay};
 
 fn file() -> Value {
@@ -25,9 +26,13 @@ fn check_contact_stays(vector: &Vector<'_>) {
     let mut edge = Edge::new(&Shape::with_own_routes());
     let sent = edge.forward(vector);
     let ours = Ours::new(&sent.text);
+    rule::check_ours(vector, &sent.text);
     let theirs = decremented(&without_their_via(vector));
     let contact = line(vector.input(), "Contact: ");
     let expected = theirs.replace(line(&theirs, "Contact: "), contact);
+    // There is none to change in `Contact: *`.
+    let is_kept = theirs == expected;
+    rule::check_theirs(vector, if is_kept { Ok(()) } else { Err(rule::Broken) });
     assert_eq!(ours.rest, expected, "{}", vector.case());
     assert!(line(&ours.rest, "Via: ").contains(";received="), "{}", vector.case());
     assert_eq!(sent.to, vector.address("out_to"), "{}", vector.case());

@@ -8,6 +8,7 @@ use serde_json::Value;
 use sipedge::sip::Verdict;
 
 use crate::edge::{Edge, Ours, Sent, Shape, decremented, without, without_their_via};
+use crate::rule;
 use crate::vector::{Vector, assert_groups, differs, group, later, replay, same};
 
 pub(crate) fn file() -> Value {
@@ -113,6 +114,7 @@ pub(crate) fn assert_leads_back(
 
 fn check_same(vector: &Vector<'_>) {
     let (mut edge, sent, ours) = forward(vector, "Record-Route");
+    rule::check_both(vector, &sent.text);
     let uris: Vec<Essence> = ours.routes.iter().map(|uri| Essence::new(uri)).collect();
     assert_eq!(uris, theirs(vector, "Record-Route").1, "{}", vector.case());
     assert_leads_back(&mut edge, vector, &sent, &ours.routes, ";tag=1928301774");
@@ -242,7 +244,10 @@ fn path() {
         ),
         differs("loose_route() with use_received=1*", 2, OPEN, check_received_is_not_followed),
     ];
-    replay(&group(&file(), "path"), &rows, check_path);
+    replay(&group(&file(), "path"), &rows, |vector| {
+        check_path(vector);
+        rule::check_both(vector, &Edge::new(&shape(vector)).forward(vector).text);
+    });
 }
 
 #[test]

@@ -20,6 +20,9 @@ pub(crate) mod ring;
 pub(crate) mod small_histogram;
 #[path = "sys.rs"]
 pub(crate) mod sys;
+#[path = "../../src/datapath/tap_filter.rs"]
+#[expect(dead_code, unreachable_pub, reason = "the product uses all of it; the models use a part")]
+pub(crate) mod tap_filter;
 #[path = "../../src/datapath/traffic.rs"]
 #[expect(dead_code, unreachable_pub, reason = "the product uses all of it; the models use a part")]
 pub(crate) mod traffic;

@@ -33,7 +33,7 @@ fn shard(mut mailbox: Mailbox, wait: Wait) {
                 }
                 Mail::Drain => mailbox.answer(Answer::Drained),
                 Mail::Stop => return,
-                Mail::Install(_) | Mail::Send(_) => unreachable!("not sent here"),
+                Mail::Install(_) | Mail::Send(_) | Mail::Trace(_) => unreachable!("not sent here"),
             }
         }
     }

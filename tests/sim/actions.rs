@@ -3,6 +3,7 @@
 //! Owns: the list and the weights. What follows from an action is up to those it is done to.
 
 use super::backend::{LOOP_USER, OWN_USER};
+use super::control::Change;
 use super::effects::{Effects, SECOND_US};
 use super::forger::forge;
 use super::invariants::Judged;
@@ -12,7 +13,7 @@ use super::world::{Event, World};
 type Deed = fn(&mut World) -> Judged;
 
 /// Name, weight, deed.
-pub(crate) const ACTIONS: [(&str, u64, Deed); 16] = [
+pub(crate) const ACTIONS: [(&str, u64, Deed); 18] = [
     ("call to a backend", 20, call_backend),
     ("call to a phone", 16, call_phone),
     ("call by a backend", 12, call_by_backend),
@@ -22,7 +23,9 @@ pub(crate) const ACTIONS: [(&str, u64, Deed); 16] = [
     ("request without hops", 2, without_hops),
     ("request that loops", 4, looping),
     ("pool edit", 8, edit_pool),
+    ("backend is drained", 4, drain_backend),
     ("backend dies", 3, kill_backend),
+    ("backend dies while it rings", 2, unheard_call),
     ("edge dies", 3, kill_edge),
     ("routes flap", 8, flap),
     ("keys turn", 4, turn_keys),
@@ -44,6 +47,22 @@ impl World {
             rest -= weight;
         }
         Ok(())
+    }
+
+    /// Control notices most deaths, if they last long enough.
+    pub(crate) fn kill(&mut self, backend: usize) {
+        if !self.backends[backend].is_up {
+            return;
+        }
+        self.backends[backend].is_up = false;
+        self.backends[backend].forget();
+        self.trace.line(self.now, || format!("-- backend{backend} dies"));
+        let back = self.now + self.random.between(SECOND_US, 20 * SECOND_US);
+        self.ledger.outages.push((self.now, back));
+        self.at(back, Event::BackendReturns(backend));
+        if self.random.permille(800) {
+            self.probes_change(Change::Notices(backend));
+        }
     }
 
     fn with_phone(
@@ -82,7 +101,7 @@ fn cancelled_call(world: &mut World) -> Judged {
     })
 }
 
-/// Along the Path of a registered phone; not by a backend that is dead or out of the pool.
+/// Along the Path of a registered phone; not by a backend that is dead.
 fn call_by_backend(world: &mut World) -> Judged {
     let place = world.random.index(world.backends.len());
     let callee = format!("u{}", world.random.index(world.phones.len()));
@@ -133,36 +152,32 @@ fn looping(world: &mut World) -> Judged {
     })
 }
 
-/// Adds, removes or weighs a backend; each edge learns of it in its own time.
 fn edit_pool(world: &mut World) -> Judged {
-    let mut pool = world.tables.pools.last().cloned().unwrap_or_default();
-    let choices = world.plan.backends - usize::from(world.plan.is_split);
-    let index = world.random.index(choices);
-    match pool.iter().position(|(member, _)| *member == index) {
-        Some(place) if pool.len() > 1 && world.random.permille(600) => drop(pool.remove(place)),
-        Some(place) => pool[place].1 = u32::try_from(world.random.between(1, 5)).unwrap_or(1),
-        None => pool.push((index, 1)),
-    }
-    world.tables.pools.push(pool);
-    let version = world.tables.pools.len() - 1;
-    for edge in 0..world.edges.len() {
-        let when = world.now + world.random.below(4 * SECOND_US);
-        world.at(when, Event::Pool(edge, version));
-    }
+    world.edit_pool();
+    Ok(())
+}
+
+fn drain_backend(world: &mut World) -> Judged {
+    world.drain();
     Ok(())
 }
 
 fn kill_backend(world: &mut World) -> Judged {
     let place = world.random.index(world.backends.len());
-    if !world.backends[place].is_up {
-        return Ok(());
-    }
-    world.backends[place].is_up = false;
-    world.backends[place].forget();
-    let back = world.now + world.random.between(SECOND_US, 20 * SECOND_US);
-    world.ledger.outages.push((world.now, back));
-    world.at(back, Event::BackendReturns(place));
+    world.kill(place);
     Ok(())
+}
+
+/// The caller hears nothing for a while, and the backend that rings dies before he repeats himself.
+fn unheard_call(world: &mut World) -> Judged {
+    let place = world.random.index(world.phones.len());
+    let phone = &world.phones[place];
+    let hears_at = phone.nat.map_or(phone.agent.address.ip(), |nat| world.nats[nat].ip);
+    world.network.cut_off(hears_at, world.now + SECOND_US);
+    world.at(world.now + SECOND_US * 2 / 5, Event::RingingDies);
+    let mut fx = Effects::default();
+    world.phones[place].call(world.now, OWN_USER, false, &mut fx);
+    world.apply(world.plan.backends + place, fx)
 }
 
 /// Routes to it are withdrawn a moment later.

@@ -11,7 +11,7 @@ use super::backend::BOUNCE;
 use super::edge::{Outcome, Sent};
 use super::invariants::{Invariant, Judged, must};
 use super::kept::{self, Allowed};
-use super::ledger::{Ledger, Way};
+use super::ledger::{Ledger, Promises, Way};
 use super::plan::{PUBLIC, Plan, address};
 use super::text::{Text, sent_by};
 
@@ -31,8 +31,10 @@ pub(crate) struct Pass<'a> {
     pub(crate) at_local: u64,
     /// Nothing was evicted from its memory.
     pub(crate) keeps: bool,
-    /// Members of the pool that is installed there.
-    pub(crate) members: &'a BTreeSet<SocketAddr>,
+    /// Members of the pool that is installed there, for this request, that may get new ones.
+    pub(crate) usable: &'a BTreeSet<SocketAddr>,
+    /// Backends that are known there to be dead.
+    pub(crate) down: &'a BTreeSet<SocketAddr>,
     /// All backends of the world.
     pub(crate) backends: &'a BTreeSet<SocketAddr>,
 }
@@ -40,11 +42,6 @@ pub(crate) struct Pass<'a> {
 impl Pass<'_> {
     fn is_from_backend(&self) -> bool {
         self.backends.contains(&self.from)
-    }
-
-    /// A backend that this edge no longer (or not yet) knows.
-    fn is_from_outsider(&self) -> bool {
-        self.is_from_backend() && !self.members.contains(&self.from)
     }
 
     fn show(&self) -> String {
@@ -101,8 +98,8 @@ impl Pass<'_> {
     ) -> Judged {
         let is_ack = text.is_request() && text.method() == "ACK";
         let by_turns = self.plan.balance == "round-robin" && reason == DropReason::AckUnroutable;
-        let outsider = self.is_from_outsider() && reason == DropReason::AckTokenBad;
-        let may = is_forged || is_ack && (by_turns || outsider);
+        let nobody = self.usable.is_empty() && reason == DropReason::AckUnroutable;
+        let may = is_forged || is_ack && (by_turns || nobody);
         if may && !is_forged {
             ledger.count("ACK dropped: nothing is promised for it");
             ledger.lose(&text.transaction(), text.call_id());
@@ -132,7 +129,7 @@ impl Pass<'_> {
             200 => text.method() == "OPTIONS" && !text.uri().contains('@'),
             483 => text.one("Max-Forwards") == "0",
             482 => passed >= 2,
-            403 => self.is_from_outsider() && text.tag_of_to().is_empty(),
+            503 => self.usable.is_empty() && !self.is_from_backend(),
             481 => by_turns,
             _ => false,
         };
@@ -140,11 +137,11 @@ impl Pass<'_> {
             200 => "own answer: 200 to OPTIONS",
             483 => "own answer: 483",
             482 => "own answer: 482, a loop",
-            403 => "own answer: 403, a backend out of the pool uses a Path",
+            503 => "own answer: 503, nobody is usable",
             _ => "own answer: 481, by turns and forgotten",
         };
         ledger.count(what);
-        if matches!(answer.status(), 403 | 481 | 482) {
+        if matches!(answer.status(), 481 | 482 | 503) {
             ledger.exempt(&text.transaction(), text.call_id());
         }
         must(holds, Invariant::OwnAnswer, || self.show())
@@ -175,12 +172,15 @@ impl Pass<'_> {
             let is_chosen = is_backend && !text.is_request();
             must(is_outside || is_chosen, Invariant::RightListener, || self.show())?;
         }
+        let went = Text::read(&sent.bytes).unwrap_or_default();
         if !text.is_request() {
             ledger.count("response sent on");
+            if text.method() == "INVITE" && self.is_from_backend() {
+                ledger.answered(&went.branch(), (self.edge, self.epoch));
+            }
             return Ok(());
         }
         ledger.count("request sent on");
-        let went = Text::read(&sent.bytes).unwrap_or_default();
         let passed = went.all("Via").iter().filter(|via| via.contains("branch=z9hG4bK~e~")).count();
         must(passed <= OWN_VIAS_MAX, Invariant::LoopsEnd, || self.show())?;
         self.way(ledger, text, sent, &went)
@@ -190,8 +190,8 @@ impl Pass<'_> {
         let has_token = text.all("Route").iter().any(|route| route.contains("~e~"));
         let is_balanced = !self.is_from_backend() && !has_token;
         if is_balanced && self.outcome.cause != Cause::Transaction {
-            let is_member = self.members.contains(&sent.to);
-            must(is_member, Invariant::InPool, || self.show())?;
+            let is_usable = self.usable.contains(&sent.to);
+            must(is_usable, Invariant::InPool, || self.show())?;
         }
         let way = Way {
             edge: self.edge,
@@ -204,13 +204,13 @@ impl Pass<'_> {
             is_balanced,
             is_picked: self.outcome.cause != Cause::Transaction,
         };
-        if self.is_from_outsider() && !has_token {
-            // It is no backend to this edge: its requests are anybody's.
-            ledger.exempt(&text.transaction(), text.call_id());
-            return Ok(());
-        }
-        let by_key = self.plan.balance != "round-robin";
-        if ledger.way(&text.branch(), way, self.keeps, by_key)? {
+        let promises = Promises {
+            keeps: self.keeps,
+            by_key: self.plan.balance != "round-robin",
+            down: self.down,
+            has_choice: !self.usable.is_empty(),
+        };
+        if ledger.way(&text.branch(), way, &promises)? {
             ledger.exempt(&text.transaction(), text.call_id());
         }
         Ok(())

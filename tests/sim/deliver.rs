@@ -85,15 +85,10 @@ impl World {
         let is_first_pool = |text: &Text| {
             !self.plan.is_split || matches!(text.method(), "INVITE" | "ACK" | "CANCEL")
         };
-        let last = Plan::backend(self.plan.backends - 1);
-        let mut known: BTreeSet<SocketAddr> =
-            self.tables.pools[version].iter().map(|(index, _)| Plan::backend(*index)).collect();
-        let is_outside = !self.backend_addresses.contains(&from);
-        if text.as_ref().is_some_and(|text| is_outside && !is_first_pool(text)) {
-            known = BTreeSet::from([last]);
-        } else if self.plan.is_split && !is_outside {
-            known.insert(last);
-        }
+        let is_second = text.as_ref().is_some_and(|text| !is_first_pool(text));
+        let usable = self.usable_at(version, is_second);
+        let usable: BTreeSet<SocketAddr> = usable.into_iter().map(Plan::backend).collect();
+        let down = self.down_at(version);
         let pass = Pass {
             plan: &self.plan,
             bytes: &datagram.bytes,
@@ -105,7 +100,8 @@ impl World {
             setup: (version, node.setup.keys[0]),
             at_local: node.now(now).0,
             keeps: !node.has_evicted(),
-            members: &known,
+            usable: &usable,
+            down: &down,
             backends: &self.backend_addresses,
         };
         let lives_at = |to: SocketAddr| {

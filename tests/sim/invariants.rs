@@ -31,8 +31,14 @@ pub(crate) enum Invariant {
     AckSilence,
     /// A loop is found before it has gone round twice.
     LoopsEnd,
-    /// A new request goes to a member of the pool that is installed.
+    /// A new request goes to a usable member of the pool that is installed.
     InPool,
+    /// What a dead backend has not answered goes to another one, once the edge knows that it is dead.
+    FailsOver,
+    /// What a backend has answered goes to no other.
+    AnsweredStays,
+    /// While a share grows, keys come to its member and go nowhere else.
+    RampGrows,
     /// A node with the same table and no memory decides the same.
     NodesAgree,
     /// What was handled is forwarded, answered, dropped or absorbed; what was sent arrived or was lost.
@@ -46,7 +52,7 @@ pub(crate) enum Invariant {
 }
 
 /// All of them.
-pub(crate) const ALL: [Invariant; 19] = [
+pub(crate) const ALL: [Invariant; 22] = [
     Invariant::DialogAffinity,
     Invariant::ResponseToCaller,
     Invariant::NotHis,
@@ -61,6 +67,9 @@ pub(crate) const ALL: [Invariant; 19] = [
     Invariant::AckSilence,
     Invariant::LoopsEnd,
     Invariant::InPool,
+    Invariant::FailsOver,
+    Invariant::AnsweredStays,
+    Invariant::RampGrows,
     Invariant::NodesAgree,
     Invariant::Counters,
     Invariant::Bounds,

@@ -32,6 +32,19 @@ pub(crate) struct Way {
     pub(crate) is_picked: bool,
 }
 
+/// What the edge of a way can be held to.
+#[derive(Debug)]
+pub(crate) struct Promises<'a> {
+    /// Nothing was evicted from its memory.
+    pub(crate) keeps: bool,
+    /// The pool picks by key.
+    pub(crate) by_key: bool,
+    /// Backends that it knows to be dead.
+    pub(crate) down: &'a BTreeSet<SocketAddr>,
+    /// Some backend may get new requests.
+    pub(crate) has_choice: bool,
+}
+
 /// The books of a world.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -45,6 +58,9 @@ pub(crate) struct Ledger {
     /// By the branch that came in.
     ways: BTreeMap<String, Vec<Way>>,
     rings: BTreeMap<String, BTreeSet<(usize, String)>>,
+    pub(crate) rang_last: Option<usize>,
+    /// Edge and epoch that saw a backend answer the INVITE with this branch.
+    answers: BTreeSet<(String, (usize, u32))>,
 }
 
 impl Ledger {
@@ -60,6 +76,10 @@ impl Ledger {
     pub(crate) fn exempt(&mut self, transaction: &str, call_id: &str) {
         self.exempt.insert(transaction.to_owned());
         self.exempt.insert(call_id.to_owned());
+    }
+
+    pub(crate) fn answered(&mut self, came: &str, by_edge: (usize, u32)) {
+        self.answers.insert((came.to_owned(), by_edge));
     }
 
     fn lost(&self, name: &str) -> u32 {
@@ -96,6 +116,7 @@ impl Ledger {
             }
             Fact::Rings { transaction, branch } => {
                 self.count("ringing");
+                self.rang_last = Some(node);
                 let rings = self.rings.entry(transaction.clone()).or_default();
                 rings.insert((node, branch));
                 let rings = rings.clone();
@@ -126,6 +147,9 @@ impl Ledger {
     ///    earlier copy was no ACK or CANCEL: those are not remembered.
     /// 3. An edge with the same pool and the same sealing key picked for an earlier copy, and the pool picks by key.
     ///
+    /// A death that the edge knows of breaks rule 2 for an INVITE that it saw no answer to, and for all else but ACK and
+    /// CANCEL: that goes to another backend, and from then on stays there.
+    ///
     /// What the core says to have from its memory is no pick: it follows from an older one, and is compared with that one
     /// (2.) and with no other edge's (3.).
     ///
@@ -138,9 +162,10 @@ impl Ledger {
         &mut self,
         came: &str,
         mut way: Way,
-        keeps: bool,
-        by_key: bool,
+        promises: &Promises<'_>,
     ) -> Result<bool, Failure> {
+        let &Promises { keeps, by_key, down, has_choice } = promises;
+        let is_answered = self.answers.contains(&(came.to_owned(), (way.edge, way.epoch)));
         let earlier = self.ways.entry(came.to_owned()).or_default();
         let window = REMEMBERED_US[usize::from(way.method != "INVITE")];
         let is_same_node = |w: &&Way| {
@@ -152,8 +177,12 @@ impl Ledger {
             (w, window, way.at_local.saturating_sub(w.at_local))
         });
         let memory = remembered.filter(|(_, window, age)| keeps && age < window).map(|(w, ..)| w);
+        let kept = off_the_dead(memory, &way, down, is_answered, has_choice, &mut self.counts)?;
+        let has_moved = memory.is_some() && kept.is_none();
+        let memory = kept;
         // Whether it still remembers, only the core knows.
-        let is_fading = remembered.is_some_and(|(_, window, age)| age < window + FADING_US);
+        let is_fading =
+            !has_moved && remembered.is_some_and(|(_, window, age)| age < window + FADING_US);
         let is_pick = way.is_picked;
         let by_pick =
             || earlier.iter().find(|w| by_key && is_pick && w.is_picked && w.setup == way.setup);
@@ -169,6 +198,8 @@ impl Ledger {
             must(first.to == way.to && same_branch, Invariant::SameWay, || {
                 format!("{came}: {} to {} as {}, before: {first:?}", way.method, way.to, way.branch)
             })?;
+        } else if has_moved {
+            // Its first way is over.
         } else if let Some(other) =
             earlier.iter().find(|w| (w.to, &w.branch) != (way.to, &way.branch))
         {
@@ -194,5 +225,35 @@ impl Ledger {
         }
         earlier.push(way);
         Ok(split)
+    }
+}
+
+/// What is left of the memory when its backend is known to be dead.
+fn off_the_dead<'a>(
+    memory: Option<&'a Way>,
+    way: &Way,
+    down: &BTreeSet<SocketAddr>,
+    is_answered: bool,
+    has_choice: bool,
+    counts: &mut BTreeMap<&'static str, u64>,
+) -> Result<Option<&'a Way>, Failure> {
+    let Some(first) = memory.filter(|first| way.is_balanced && down.contains(&first.to)) else {
+        return Ok(memory);
+    };
+    let mut count = |what| *counts.entry(what).or_default() += 1;
+    let show = || format!("{} to {}, before: {first:?}", way.method, way.to);
+    match way.method.as_str() {
+        "ACK" | "CANCEL" => Ok(memory),
+        "INVITE" if is_answered => {
+            count("answered, and stays with the dead");
+            must(first.to == way.to, Invariant::AnsweredStays, show)?;
+            Ok(memory)
+        }
+        _ if !has_choice => Ok(memory),
+        _ => {
+            count("moved off a dead backend");
+            must(way.is_picked && !down.contains(&way.to), Invariant::FailsOver, show)?;
+            Ok(None)
+        }
     }
 }

@@ -8,6 +8,7 @@ mod agent;
 mod backend;
 mod checks;
 mod client;
+mod control;
 mod deliver;
 mod edge;
 mod effects;
@@ -48,7 +49,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What 200 worlds must have done, or they prove nothing; besides all actions.
-const MUST_HAPPEN: [&str; 22] = [
+const MUST_HAPPEN: [&str; 27] = [
     "CANCEL that stopped the ringing",
     "call established",
     "datagram doubled",
@@ -63,7 +64,12 @@ const MUST_HAPPEN: [&str; 22] = [
     "kept by memory across an edit",
     "key ring turned",
     "NAT port closed",
+    "answered, and stays with the dead",
+    "death noticed",
+    "moved off a dead backend",
     "own answer: 482, a loop",
+    "own answer: 503, nobody is usable",
+    "ramp grew",
     "re-INVITE",
     "request of a backend in a dialog",
     "request relayed by a backend",

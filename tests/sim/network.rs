@@ -33,6 +33,8 @@ pub(crate) struct Network {
     pub(crate) random: Random,
     /// By source: the edge that its datagrams to the anycast addresses reach.
     routes: BTreeMap<IpAddr, usize>,
+    /// Nothing reaches this address until then.
+    cut_off: Option<(IpAddr, u64)>,
 }
 
 /// What becomes of one datagram: when its copies arrive.
@@ -46,10 +48,17 @@ pub(crate) enum Fate {
 
 impl Network {
     pub(crate) fn new(weather: Weather, random: Random) -> Self {
-        Self { weather, random, routes: BTreeMap::new() }
+        Self { weather, random, routes: BTreeMap::new(), cut_off: None }
     }
 
-    pub(crate) fn fate(&mut self, now: u64, bytes: &[u8]) -> Fate {
+    pub(crate) fn cut_off(&mut self, address: IpAddr, until: u64) {
+        self.cut_off = Some((address, until));
+    }
+
+    pub(crate) fn fate(&mut self, now: u64, to: IpAddr, bytes: &[u8]) -> Fate {
+        if self.cut_off.is_some_and(|(address, until)| address == to && now < until) {
+            return Fate::Lost;
+        }
         if bytes.len() > self.weather.datagram_bytes_max {
             return Fate::TooLarge;
         }

@@ -7,12 +7,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sipedge::sip::ListenerId;
-use sipedge::sip::balance::{Balance, Member, Spec};
+use sipedge::sip::balance::{Balance, Member, Ramp, Spec};
 use sipedge::sip::message::Method;
 use sipedge::sip::route::table::{
     Action, Backend, Key, KeySource, Limits, Listener, Parts, Pool, Rule, Table,
 };
 
+use super::control::Shape;
 use super::effects::SECOND_US;
 use super::network::Weather;
 use super::random::Random;
@@ -100,41 +101,59 @@ pub(crate) struct Setup {
     pub(crate) keys: Vec<u8>,
 }
 
-/// The pools that were configured so far (backend index, weight), and the tables that were compiled of them.
+/// The shapes that the pool had so far, and the tables that were compiled of them.
 #[derive(Debug)]
 pub(crate) struct Tables {
-    pub(crate) pools: Vec<Vec<(usize, u32)>>,
+    pub(crate) shapes: Vec<Shape>,
     compiled: BTreeMap<Setup, Arc<Table>>,
-    /// By version: compiling a balance is what takes time.
-    balanced: BTreeMap<usize, Pool>,
+    /// By members: compiling a balance is what takes time.
+    balances: BTreeMap<Vec<(usize, u32)>, Arc<Balance>>,
 }
 
 impl Tables {
     pub(crate) fn new(first: Vec<(usize, u32)>) -> Self {
-        Self { pools: vec![first], compiled: BTreeMap::new(), balanced: BTreeMap::new() }
+        let first = Shape { members: first, ..Shape::default() };
+        Self { shapes: vec![first], compiled: BTreeMap::new(), balances: BTreeMap::new() }
     }
 
     pub(crate) fn compile(&mut self, plan: &Plan, setup: &Setup) -> Arc<Table> {
         if let Some(table) = self.compiled.get(setup) {
             return Arc::clone(table);
         }
-        let members = &self.pools[setup.pool];
-        let first = self.balanced.entry(setup.pool).or_insert_with(|| pool(plan, members));
-        let table = Arc::new(Table::new(parts(plan, setup, first.clone())));
+        let mut pools = vec![self.pool(plan, setup.pool)];
+        if plan.is_split {
+            let only = Shape {
+                members: vec![(plan.backends - 1, 1)],
+                leaving: vec![],
+                ..self.shapes[setup.pool].clone()
+            };
+            pools.push(self.pool_of(plan, &only));
+        }
+        let table = Arc::new(Table::new(parts(plan, setup, pools)));
         self.compiled.insert(setup.clone(), Arc::clone(&table));
         table
     }
+
+    /// The first pool in this version.
+    pub(crate) fn pool(&mut self, plan: &Plan, version: usize) -> Pool {
+        let shape = self.shapes[version].clone();
+        self.pool_of(plan, &shape)
+    }
+
+    fn pool_of(&mut self, plan: &Plan, shape: &Shape) -> Pool {
+        let compiled = || Arc::new(balance(plan, &shape.members));
+        let balance = self.balances.entry(shape.members.clone()).or_insert_with(compiled);
+        pool(plan, shape, Arc::clone(balance))
+    }
 }
 
-fn parts(plan: &Plan, setup: &Setup, first: Pool) -> Parts {
+fn parts(plan: &Plan, setup: &Setup, pools: Vec<Pool>) -> Parts {
     let mut listeners = vec![listener("public", PUBLIC)];
     if plan.has_private {
         listeners.push(listener("private", PRIVATE));
     }
-    let mut pools = vec![first];
     let mut rules = vec![rule(vec![], Action::Pool(0))];
     if plan.is_split {
-        pools.push(pool(plan, &[(plan.backends - 1, 1)]));
         let methods = vec![Method::Invite];
         rules = vec![rule(methods, Action::Pool(0)), rule(vec![], Action::Pool(1))];
     }
@@ -160,24 +179,41 @@ fn listener(name: &str, bound: &str) -> Listener {
     }
 }
 
-fn pool(plan: &Plan, members: &[(usize, u32)]) -> Pool {
-    let named: Vec<(String, u32, SocketAddr)> = members
+fn uri(index: usize) -> String {
+    format!("sip:{}", Plan::backend(index))
+}
+
+fn balance(plan: &Plan, members: &[(usize, u32)]) -> Balance {
+    let uris: Vec<String> = members.iter().map(|(index, _)| uri(*index)).collect();
+    let weighed: Vec<Member<'_>> = uris
         .iter()
-        .map(|&(index, weight)| {
-            let address = Plan::backend(index);
-            (format!("sip:{address}"), weight, address)
-        })
-        .collect();
-    let weighed: Vec<Member<'_>> = named
-        .iter()
-        .map(|(uri, weight, _)| Member { identity: uri.as_bytes(), weight: *weight, rweight: 0 })
+        .zip(members)
+        .map(|(uri, (_, weight))| Member { identity: uri.as_bytes(), weight: *weight, rweight: 0 })
         .collect();
     let spec = Spec::parse(plan.balance).expect("a known balance");
-    let backends = named.iter().map(|(uri, _, address)| Backend::new(uri.clone(), *address));
-    let balance = Balance::compile(&spec, &weighed, 1).expect("few members, each once");
+    Balance::compile(&spec, &weighed, 1).expect("few members, each once")
+}
+
+fn pool(plan: &Plan, shape: &Shape, balance: Arc<Balance>) -> Pool {
+    let members = || (0..).zip(shape.members.iter().map(|(index, _)| *index));
+    let known = || (0..).zip(members().map(|(_, index)| index).chain(shape.leaving.clone()));
+    let ramp = members().filter_map(|(backend, index)| {
+        shape.ramp.get(&index).map(|&share| Ramp { backend, share })
+    });
+    let usable = members().filter(|(_, index)| shape.is_usable(*index));
+    let down = known().filter(|(_, index)| shape.down.contains(index));
+    let backend = |(_, index): (u16, usize)| Backend::new(uri(index), Plan::backend(index));
     Pool {
+        name: "pool".to_owned(),
+        key: plan.key.clone(),
+        balance,
+        usable: usable.map(|(place, _)| place).collect(),
+        down: down.map(|(place, _)| place).collect(),
+        ramp: ramp.collect(),
+        backends: known().map(backend).collect(),
         send_from: plan.has_private.then_some(ListenerId(1)),
-        ..Pool::new("pool".to_owned(), plan.key.clone(), balance, backends.collect())
+        match_source_ip: false,
+        meter: 0,
     }
 }
 

@@ -44,7 +44,7 @@ impl World {
 
     pub(crate) fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
         self.flow[0] += 1;
-        let fate = self.network.fate(self.now, &bytes);
+        let fate = self.network.fate(self.now, to.ip(), &bytes);
         let datagram = Datagram { from, to, bytes };
         match fate {
             Fate::Lost => self.lose(&datagram, "datagram lost"),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::backend::{BackendNode, Locations, OWN_USER};
+use super::control::Change;
 use super::edge::Edge;
 use super::effects::{Effects, Fact, SECOND_US, Timer};
 use super::forger::Seen;
@@ -37,7 +38,10 @@ pub(crate) enum Event {
     Withdraw(usize),
     EdgeReturns(usize),
     BackendReturns(usize),
+    /// The backend that rang last dies.
+    RingingDies,
     RotationEnds,
+    Control(Change),
 }
 
 /// The world.
@@ -180,7 +184,9 @@ impl World {
             Event::Pool(edge, version) => {
                 let setup = &self.edges[edge].setup;
                 if version > setup.pool {
-                    self.install(edge, Setup { pool: version, keys: setup.keys.clone() });
+                    let (old, keys) = (setup.pool, setup.keys.clone());
+                    self.install(edge, Setup { pool: version, keys });
+                    return self.ramp_grows(old, version);
                 }
             }
             Event::Keys(edge, keys) => {
@@ -198,11 +204,17 @@ impl World {
             }
             Event::BackendReturns(backend) => {
                 self.backends[backend].is_up = true;
+                self.probes_change(Change::Recovers(backend));
                 self.trace.line(self.now, || {
                     format!("-- backend{backend} is back, with nothing remembered")
                 });
             }
+            Event::RingingDies => {
+                let last = self.ledger.rang_last.filter(|&node| node < self.plan.backends);
+                last.into_iter().for_each(|backend| self.kill(backend));
+            }
             Event::RotationEnds => self.is_rotating = false,
+            Event::Control(change) => self.control(change),
         }
         Ok(())
     }
@@ -210,7 +222,7 @@ impl World {
     fn install(&mut self, edge: usize, setup: Setup) {
         let table = self.tables.compile(&self.plan, &setup);
         self.trace.line(self.now, || {
-            let pool = &self.tables.pools[setup.pool];
+            let pool = &self.tables.shapes[setup.pool];
             format!("-- edge{edge} installs pool {} {pool:?}, keys {:?}", setup.pool, setup.keys)
         });
         self.edges[edge].install(&table, setup);

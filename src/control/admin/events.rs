@@ -5,7 +5,6 @@
 //! The form is that of Server-Sent Events (WHATWG HTML 9.2).
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -107,9 +106,6 @@ impl HttpBody for Stream {
         self.receiver.poll_recv(cx).map(|event| event.map(|event| Ok(Frame::data(event))))
     }
 }
-
-/// Shared by the sampler and who joins.
-pub(super) type Shared = Arc<Listeners>;
 
 #[cfg(test)]
 mod tests {

@@ -95,7 +95,7 @@ struct ShardCounter {
     read: fn(&Counters) -> u64,
 }
 
-const SHARD_COUNTERS: [ShardCounter; 12] = [
+const SHARD_COUNTERS: [ShardCounter; 13] = [
     ShardCounter {
         name: "sipedge_received_total",
         help: "Datagrams read from sockets.",
@@ -140,6 +140,11 @@ const SHARD_COUNTERS: [ShardCounter; 12] = [
         name: "sipedge_reports_lost_total",
         help: "Observations about backends that control did not take in time.",
         read: |c| c.reports_lost,
+    },
+    ShardCounter {
+        name: "sipedge_traces_lost_total",
+        help: "Messages that were to be traced and were not: the writer of the traces came not after.",
+        read: |c| c.traces_lost,
     },
     ShardCounter {
         name: "sipedge_socket_drops_total",

@@ -5,6 +5,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::sip::message::{Scheme, Span, Uri};
+
 /// What is wrong with a value, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {
@@ -22,6 +24,9 @@ impl Complaint {
 
 /// The port of a SIP URI without one (RFC 3261 19.1.2).
 pub const SIP_PORT: u16 = 5060;
+
+/// The longest URI that is taken from a configuration.
+const URI_BYTES_MAX: usize = 512;
 
 const LISTEN_FORM: &str = "write \"udp:192.0.2.1:5060\" or \"udp:[2001:db8::1]:5060\"";
 const BACKEND_FORM: &str = "write \"sip:10.0.0.1:5060\" or \"sip:[2001:db8::1]:5060\"";
@@ -111,6 +116,17 @@ pub fn admin(text: &str) -> Result<Option<SocketAddr>, Complaint> {
     let ip = literal(host).ok_or_else(|| no_literal(host, FORM))?;
     let port = port.ok_or_else(|| Complaint::new(format!("\"{text}\" has no port"), FORM))?;
     Ok(Some(SocketAddr::new(ip, port)))
+}
+
+/// A SIP or SIPS URI that may stand in angle brackets as it is.
+#[must_use]
+pub fn is_sip_uri(text: &str) -> bool {
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"".contains(&byte));
+    let size_fits = text.len() <= URI_BYTES_MAX;
+    plain
+        && size_fits
+        && Uri::parse(text.as_bytes(), Span::new(0, text.len()))
+            .is_ok_and(|uri| matches!(uri.scheme, Scheme::Sip | Scheme::Sips))
 }
 
 /// Letters, digits, hyphens and dots, as RFC 3261 25.1 has a hostname.

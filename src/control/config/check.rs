@@ -17,6 +17,7 @@ mod limits;
 mod listen;
 mod node;
 mod pool;
+pub(super) mod probe;
 mod route;
 
 /// Judges `file`, which was read from `path`.
@@ -33,7 +34,8 @@ pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option
     }
     let listeners = listeners.into_iter().flatten().collect();
     let pools = pools.into_iter().flatten().collect();
-    Some(Config { node: node?, listeners, pools, rules, limits, shard_limits, admin: admin? })
+    let anycast = probe::anycast(&file.listen).collect();
+    Some(Config { node: node?, listeners, anycast, pools, rules, limits, shard_limits, admin: admin? })
 }
 
 /// Turns a complaint about a value into a problem at its place.

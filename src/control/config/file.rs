@@ -98,6 +98,8 @@ pub struct Listen {
     pub address: Option<At<String>>,
     /// `advertise`.
     pub advertise: Option<At<String>>,
+    /// `anycast`.
+    pub anycast: Option<At<bool>>,
 }
 
 /// `[[pool]]`.
@@ -121,6 +123,42 @@ pub struct Pool {
     pub list: Option<At<String>>,
     /// `set`.
     pub set: Option<At<i64>>,
+    /// `probe`.
+    pub probe: Option<Probe>,
+    /// `slow_start_s`.
+    pub slow_start_s: Option<At<i64>>,
+}
+
+/// `probe`: a word, or `[pool.probe]`.
+#[derive(Debug)]
+pub enum Probe {
+    /// `"off"`, or another word.
+    Word(At<String>),
+    /// How to probe.
+    Table(Box<ProbeTable>),
+}
+
+/// `[pool.probe]`.
+#[derive(Debug)]
+pub struct ProbeTable {
+    /// The whole table, or its header.
+    pub span: Range<usize>,
+    /// `interval_ms`.
+    pub interval_ms: Option<At<i64>>,
+    /// `timeout_ms`.
+    pub timeout_ms: Option<At<i64>>,
+    /// `rise`.
+    pub rise: Option<At<i64>>,
+    /// `fall`.
+    pub fall: Option<At<i64>>,
+    /// `method`.
+    pub method: Option<At<String>>,
+    /// `from`.
+    pub from: Option<At<String>>,
+    /// `alive`.
+    pub alive: Option<At<Vec<At<Count>>>>,
+    /// `send_from`.
+    pub send_from: Option<At<String>>,
 }
 
 /// One entry of `backends`.

@@ -34,6 +34,14 @@ impl Flags {
     pub const PROBING: u32 = 8;
     /// The host is not resolved.
     pub const NO_DNS: u32 = 16;
+    /// Never to be probed (Kamailio 6.0).
+    pub const NEVER_PROBED: u32 = 32;
+
+    /// Whether all of these are set.
+    #[must_use]
+    pub const fn has(self, flags: u32) -> bool {
+        self.0 & flags == flags
+    }
 
     /// Whether it may be picked: neither inactive nor disabled.
     #[must_use]

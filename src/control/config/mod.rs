@@ -6,7 +6,9 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::control::health::{Declared, Settings};
 pub use crate::datapath::{Io, Steering};
+use crate::sip::ListenerId;
 use crate::sip::balance::Spec;
 use crate::sip::route::table;
 
@@ -29,6 +31,8 @@ pub struct Config {
     pub node: Node,
     /// `[[listen]]`, in the order of the file: the index is the `ListenerId`.
     pub listeners: Vec<table::Listener>,
+    /// Those of them whose address several nodes share: no probe leaves from them.
+    pub anycast: Vec<ListenerId>,
     /// `[[pool]]`, in the order of the file.
     pub pools: Vec<Pool>,
     /// `[[route]]`, in the order of the file.
@@ -98,9 +102,13 @@ pub struct Pool {
     /// The backends, in the order that the balance counts them.
     pub backends: Vec<Backend>,
     /// Which listener sends to them, when the operator says so.
-    pub send_from: Option<crate::sip::ListenerId>,
+    pub send_from: Option<ListenerId>,
     /// A backend is known by its address alone, whatever port it sends from.
     pub match_source_ip: bool,
+    /// How its backends are probed; none: not at all.
+    pub probe: Option<Settings>,
+    /// How long a backend that came back takes less than its share. Seconds; 0: no time at all.
+    pub slow_start_s: u32,
 }
 
 /// A backend of a pool.
@@ -118,6 +126,27 @@ pub struct Backend {
     pub priority: i32,
     /// Whether new keys may go to it: a dispatcher list can say no.
     pub usable: bool,
+    /// The state that it starts in, as a dispatcher list can say.
+    pub declared: Declared,
+    /// Whether it may be probed: a dispatcher list can say no.
+    pub probed: bool,
+    /// The From of its probes, as a dispatcher list can say.
+    pub ping_from: Option<String>,
+}
+
+impl Config {
+    /// The listener that probes of `address`, a backend of `pool`, leave from: the one that the probe's settings name, else
+    /// the one that the pool sends from, else the first. It is of the same IP family, and no anycast address: an answer to
+    /// that may arrive at another node.
+    #[must_use]
+    pub fn probe_listener(&self, pool: &Pool, address: SocketAddr) -> Option<ListenerId> {
+        let wishes = [pool.probe.as_ref().and_then(|probe| probe.send_from), pool.send_from];
+        let unicast = (0..)
+            .map(ListenerId)
+            .zip(self.listeners.iter().map(|listener| listener.address))
+            .filter(|(id, _)| !self.anycast.contains(id));
+        check::probe::listener(unicast, wishes, address.is_ipv4())
+    }
 }
 
 /// Bounds of a shard.

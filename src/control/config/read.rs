@@ -6,7 +6,9 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use super::file::{Admin, Backend, File, Key, Limits, Listen, Node, Pool, Route, When};
+use super::file::{
+    Admin, At, Backend, File, Key, Limits, Listen, Node, Pool, Probe, ProbeTable, Route, When,
+};
 use super::problem::Problems;
 use super::section::{Section, wrong_type};
 
@@ -146,6 +148,7 @@ fn listen(mut section: Section<'_>, span: Range<usize>, problems: &mut Problems)
         name: section.string("name", problems),
         address: section.string("address", problems),
         advertise: section.string("advertise", problems),
+        anycast: section.boolean("anycast", problems),
     };
     section.finish(problems);
     listen
@@ -168,9 +171,40 @@ fn pool(mut section: Section<'_>, span: Range<usize>, problems: &mut Problems) -
         }),
         list: section.string("list", problems),
         set: section.integer("set", problems),
+        probe: probe(&mut section, problems),
+        slow_start_s: section.integer("slow_start_s", problems),
     };
     section.finish(problems);
     pool
+}
+
+fn probe(pool: &mut Section<'_>, problems: &mut Problems) -> Option<Probe> {
+    let value = pool.value("probe")?;
+    let span = value.span();
+    match value.get_ref() {
+        DeValue::String(word) => Some(Probe::Word(At { value: word.to_string(), span })),
+        DeValue::Table(table) => {
+            let mut section = Section::new("`probe`", table);
+            let table = ProbeTable {
+                span,
+                interval_ms: section.integer("interval_ms", problems),
+                timeout_ms: section.integer("timeout_ms", problems),
+                rise: section.integer("rise", problems),
+                fall: section.integer("fall", problems),
+                method: section.string("method", problems),
+                from: section.string("from", problems),
+                alive: section.counts("alive", problems),
+                send_from: section.string("send_from", problems),
+            };
+            section.finish(problems);
+            Some(Probe::Table(Box::new(table)))
+        }
+        other => {
+            let wanted = "\"off\", or a table like { interval_ms = 10000 }";
+            wrong_type(&span, "`probe`", wanted, other, problems);
+            None
+        }
+    }
 }
 
 fn route(mut section: Section<'_>, span: Range<usize>, problems: &mut Problems) -> Route {

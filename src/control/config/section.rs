@@ -71,12 +71,23 @@ impl<'a> Section<'a> {
         problems: &mut Problems,
     ) -> Option<At<Count>> {
         let value = self.value(key)?;
-        let span = value.span();
-        if let DeValue::String(word) = value.get_ref() {
-            return Some(At { value: Count::Word(word.to_string()), span });
+        count(value, &format!("`{key}`"), problems)
+    }
+
+    /// A list of words and numbers; one of them alone is a list of one.
+    pub(super) fn counts(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Option<At<Vec<At<Count>>>> {
+        let value = self.value(key)?;
+        if matches!(value.get_ref(), DeValue::String(_) | DeValue::Integer(_)) {
+            let one = count(value, &format!("`{key}`"), problems)?;
+            return Some(At { value: vec![one], span: value.span() });
         }
-        let number = integer(value, &format!("`{key}`"), problems)?;
-        Some(At { value: Count::Number(number.value), span })
+        self.list(key, value, problems, |value, problems| {
+            count(value, &format!("an entry of `{key}`"), problems)
+        })
     }
 
     /// A list of strings; one string alone is a list of one.
@@ -164,6 +175,15 @@ impl<'a> Section<'a> {
             }
         }
     }
+}
+
+fn count(value: &Spanned<DeValue<'_>>, what: &str, problems: &mut Problems) -> Option<At<Count>> {
+    let span = value.span();
+    if let DeValue::String(word) = value.get_ref() {
+        return Some(At { value: Count::Word(word.to_string()), span });
+    }
+    let number = integer(value, what, problems)?;
+    Some(At { value: Count::Number(number.value), span })
 }
 
 fn string(value: &Spanned<DeValue<'_>>, what: &str, problems: &mut Problems) -> Option<At<String>> {

@@ -79,6 +79,8 @@ fn the_full_file_shows_the_defaults() {
     let (pool, default) = (&full.pools[0], &least.pools[0]);
     assert_eq!((&pool.key, pool.balance), (&default.key, default.balance));
     assert_eq!(pool.match_source_ip, default.match_source_ip);
+    assert_eq!((&pool.probe, pool.slow_start_s), (&default.probe, default.slow_start_s));
+    assert_eq!(full.anycast, least.anycast);
     assert_eq!(pool.backends[0].weight, pool.backends[1].weight);
     let (rule, default) = (&full.rules[1], &least.rules[0]);
     assert_eq!((rule.record_route, rule.path), (default.record_route, default.path));
@@ -91,7 +93,7 @@ fn every_key_stands_in_the_full_file() {
     // What the reader answers to an unknown key is the list of all that it knows.
     let probe = GOOD
         .replace("[[route]]", "[[route]]\nzzzzzzzz = 1\nwhen = { zzzzzzzz = 1 }")
-        .replace("[[pool]]", "[[pool]]\nzzzzzzzz = 1")
+        .replace("[[pool]]", "[[pool]]\nzzzzzzzz = 1\nprobe = { zzzzzzzz = 1 }")
         .replace("[{ uri", "[{ zzzzzzzz = 1, uri")
         .replace("[[listen]]", "[limits]\nzzzzzzzz = 1\n[admin]\nzzzzzzzz = 1\n[node]\nzzzzzzzz = 1\nkeys = [{ zzzzzzzz = 1 }]\n[[listen]]\nzzzzzzzz = 1");
     let problems = parse(Path::new("a.toml"), &probe).expect_err("unknown keys");
@@ -101,7 +103,7 @@ fn every_key_stands_in_the_full_file() {
         .filter_map(|p| p.help.split_once(" knows: "))
         .map(|(_, k)| k)
         .collect();
-    assert_eq!(known.len(), 9, "{problems}");
+    assert_eq!(known.len(), 10, "{problems}");
     for key in known.iter().flat_map(|keys| keys.split(", ")) {
         let written = [format!("{key} ="), format!("[{key}]")];
         assert!(

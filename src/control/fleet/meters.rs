@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 /// Most numbers of a kind. Names beyond it share the last one, which then belongs to nobody in particular.
-pub const METERS_MAX: u32 = 1 << 16;
+const METERS_MAX: u32 = 1 << 16;
 
 /// Names and their numbers.
 #[derive(Debug, Clone, Default)]

@@ -50,7 +50,7 @@ impl Node {
 fn view_pool(pool: &Pool, table: &TablePool, health: PoolView, now: Now) -> view::Pool {
         let mut healths = health.backends.into_iter();
         let shares = shares(table);
-        let mut member = |(index, member): (usize, &Member)| view::Backend {
+        let member = |(index, member): (usize, &Member)| view::Backend {
             uri: member.uri().to_owned(),
             address: member.address.to_string(),
             weight: member.config.weight,

@@ -28,11 +28,14 @@ advertise = "203.0.113.1:5060"
 [[listen]]
 name = "private"
 address = "udp:10.0.0.254:5060"
+anycast = false
 [[pool]]
 name = "p"
 key = "call-id"
 balance = "rendezvous"
 send_from = "public"
+slow_start_s = 0
+probe = { interval_ms = 9000, timeout_ms = 900, rise = 3, fall = 3, method = "OPTIONS", from = "sip:a@b.c", alive = "default", send_from = "public" }
 match_source = "address"
 backends = [{ uri = "sip:10.0.0.1" }, { uri = "sip:10.0.0.2" }]
 [[pool]]
@@ -81,6 +84,17 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("pool", "send_from", "send_from = \"public\"", "send_from = \"private\""),
     ("pool", "match_source", "match_source = \"address\"", "match_source = \"address-and-port\""),
     ("pool", "backends", "sip:10.0.0.2", "sip:10.0.0.3"),
+    ("listen", "anycast", "anycast = false", "anycast = true"),
+    ("pool", "slow_start_s", "slow_start_s = 0", "slow_start_s = 30"),
+    ("pool", "probe", "probe = { interval_ms = 9000, timeout_ms = 900, rise = 3, fall = 3, method = \"OPTIONS\", \
+        from = \"sip:a@b.c\", alive = \"default\", send_from = \"public\" }", "probe = \"off\""),
+    ("pool", "interval_ms", "interval_ms = 9000", "interval_ms = 8000"),
+    ("pool", "timeout_ms", "timeout_ms = 900", "timeout_ms = 800"),
+    ("pool", "rise", "rise = 3", "rise = 4"),
+    ("pool", "fall", "fall = 3", "fall = 4"),
+    ("pool", "method", "method = \"OPTIONS\"", "method = \"INFO\""),
+    ("pool", "from", "sip:a@b.c", "sip:d@e.f"),
+    ("pool", "alive", "alive = \"default\"", "alive = \"freeswitch\""),
     ("pool", "list", "list = \"config/examples/dispatcher.list\"\nset = 1", "backends = [{ uri = \"sip:10.0.0.9\" }]"),
     ("pool", "set", "set = 1", "set = 2"),
     ("route", "when", "INVITE", "BYE"),

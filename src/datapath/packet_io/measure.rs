@@ -43,8 +43,8 @@ fn echo_with_both_ways() {
 /// Nanoseconds of CPU of the echoing thread and of wall time, per datagram.
 fn echo(ring: bool, window: usize, datagrams: usize) -> (f64, f64) {
     core_affinity::set_for_current(core_affinity::CoreId { id: 1 });
-    let (group, _) =
-        bind_group("127.0.0.1:0".parse().expect("an address"), 1, 8 << 20).expect("sockets");
+    let (group, _) = bind_group("127.0.0.1:0".parse().expect("an address"), vec![], 1, 8 << 20)
+        .expect("sockets");
     let server = group[0].local_addr().expect("bound");
     let wake = Arc::new(EventFd::new().expect("an eventfd"));
     let mut io = if ring {

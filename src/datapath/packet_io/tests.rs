@@ -37,7 +37,7 @@ pub(super) fn with_both(
             continue;
         }
         let address = address.parse().expect("an address");
-        let (group, _) = bind_group(address, 1, 8 << 20).expect("sockets");
+        let (group, _) = bind_group(address, vec![], 1, 8 << 20).expect("sockets");
         let server = group[0].local_addr().expect("bound");
         let client = UdpSocket::bind(address).expect("a client");
         crate::datapath::sys::force_receive_buffer(client.as_fd(), 8 << 20).unwrap_or_default();

@@ -5,9 +5,9 @@ use std::net::UdpSocket;
 use super::*;
 use crate::datapath::options::{Io, Steering};
 use crate::datapath::reports::Report;
-use crate::sip::ListenerId;
 use crate::sip::balance::{Balance, Member, Spec};
 use crate::sip::route::table::{Action, Backend, Key, KeySource, Listener, Parts, Pool, Rule};
+use crate::sip::{ListenerId, probe};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -147,5 +147,90 @@ fn a_backend_that_nobody_hears_is_reported_and_a_stranger_only_counted() {
             }
             assert!(shards.now().0 < until, "{} strangers", sum.icmp_strangers);
         }
+    });
+}
+
+/// Answers what comes to `backend` with `status`, and says who asked.
+fn answer(backend: &UdpSocket, status: &str) -> SocketAddr {
+    let mut buffer = vec![0; 65_536];
+    let (size, from) = backend.recv_from(&mut buffer).expect("a request");
+    let request = String::from_utf8_lossy(&buffer[..size]);
+    let copied = |line: &&str| {
+        ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].iter().any(|name| line.starts_with(name))
+    };
+    let fields: Vec<_> = request.split("\r\n").filter(copied).collect();
+    let text = format!("SIP/2.0 {status}\r\n{}\r\n\r\n", fields.join("\r\n"));
+    backend.send_to(text.as_bytes(), from).expect("sends");
+    from
+}
+
+#[test]
+fn answers_to_probes_are_reported_whichever_shard_sent_them() {
+    let backend = socket();
+    with_both(&[address(&backend)], |mut shards| {
+        let mut reports = shards.reports();
+        for (number, shard) in (0..8).zip([0_u8, 1].into_iter().cycle()) {
+            let request = probe::ProbeRequest {
+                listener: ListenerId(0),
+                shard,
+                method: "OPTIONS",
+                target: "sip:backend.example.com",
+                from: None,
+                call_id: number,
+                cseq: 1,
+            };
+            let mut bytes = Vec::new();
+            let asked = probe::write(&table(&[address(&backend)]), &request, &mut bytes);
+            assert_eq!(
+                shards.send(usize::from(shard), outgoing(address(&backend), &bytes)),
+                Ok(())
+            );
+            answer(&backend, "503 Full\r\nRetry-After: 9");
+            let reports = next(&mut reports);
+            let [Report::Probe { transaction, status, retry_after_seconds, source, .. }] =
+                reports[..]
+            else {
+                panic!("{reports:?}");
+            };
+            assert_eq!((transaction, status, retry_after_seconds), (asked, 503, 9));
+            assert_eq!(source, address(&backend));
+        }
+        let sum = shards.stop().merged();
+        assert_eq!((sum.received, sum.sent), (8, 8));
+        assert_eq!(sum.traffic.backends[0].responses, [0; 7], "a probe is no traffic");
+    });
+}
+
+#[test]
+fn a_backend_that_asks_for_time_is_reported() {
+    let (backend, phone) = (socket(), socket());
+    with_both(&[address(&backend)], |mut shards| {
+        let mut reports = shards.reports();
+        let edge = shards.addresses().next().expect("one listener");
+        for (call, status) in
+            [(1, "503 Busy"), (2, "480 Gone\r\nRetry-After: 5"), (3, "503 Busy\r\nRetry-After: 7")]
+        {
+            let from = address(&phone);
+            let request = format!(
+                "OPTIONS sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{call};rport\r\n\
+                 Max-Forwards: 70\r\nFrom: <sip:b@example.com>;tag=1\r\nTo: <sip:a@example.com>\r\n\
+                 Call-ID: {call}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+            );
+            phone.send_to(request.as_bytes(), edge).expect("sends");
+            answer(&backend, status);
+            phone.recv(&mut [0; 2000]).expect("the answer");
+        }
+        let reports = next(&mut reports);
+        let [Report::Busy { backend: busy, status: 503, retry_after_seconds: 7, .. }] = reports[..]
+        else {
+            panic!("{reports:?}");
+        };
+        assert_eq!(busy, address(&backend));
+        let sum = shards.stop().merged();
+        let traffic = sum.traffic.backends[0];
+        assert_eq!((traffic.requests, traffic.responses), (3, [0, 0, 0, 0, 1, 2, 0]));
+        assert!(traffic.last_request > Now(0) && traffic.last_response > traffic.last_request);
+        assert_eq!(sum.traffic.pools[0].latency_us.count(), 6);
+        assert_eq!(sum.reports_lost, 0);
     });
 }

@@ -230,14 +230,17 @@ fn retry_after_counts_in_the_503_of_a_backend() {
 
 #[test]
 fn cancel_and_ack_follow_their_invite() {
-    for balance in ["rendezvous", "round-robin", "random", "kamailio:4"] {
+    // Under miri, some thousand times slower, one that hashes and one that remembers.
+    let (balances, rounds) = if cfg!(miri) { (2, 1) } else { (4, 5) };
+    for balance in ["rendezvous", "round-robin", "random", "kamailio:4"].into_iter().take(balances)
+    {
         let mut world = World::new(parts(balance));
         let invite = world.send(&request("INVITE", "sip:bob@example.com", ""), PHONE, 0);
         let branch = |sent: &Sent| {
             let via = values(&sent.text, "Via")[0].to_owned();
             via.split(";branch=").nth(1).and_then(|b| b.split(';').next()).map(str::to_owned)
         };
-        for round in 0..5 {
+        for round in 0..rounds {
             world.now = world.now.plus_seconds(1);
             let again = world.send(&request("INVITE", "sip:bob@example.com", ""), PHONE, 0);
             assert_eq!(

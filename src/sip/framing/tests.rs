@@ -114,7 +114,7 @@ fn keep_alives() {
 
 #[test]
 fn content_length_in_all_its_shapes() {
-    for field in [
+    let fields = [
         "Content-Length: 3",
         "CONTENT-LENGTH:3",
         "l:3",
@@ -124,7 +124,9 @@ fn content_length_in_all_its_shapes() {
         "X: l: 9\r\nl: 3",
         "Contact: <sip:a>\r\nl: 3",
         "X: a\r\n l: 9\r\nl: 3",
-    ] {
+    ];
+    // Under miri, some thousand times slower, a few.
+    for field in fields.into_iter().step_by(if cfg!(miri) { 4 } else { 1 }) {
         let header = format!("OPTIONS sip:a SIP/2.0\r\n{field}\r\nTo: b\r\n\r\n");
         let len = header.len() + 3;
         check(format!("{header}abc").as_bytes(), &[Frame::Message { len }]);

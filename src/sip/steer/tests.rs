@@ -121,3 +121,17 @@ proptest! {
         prop_assert_eq!(shard(datagram.as_bytes(), shards), naive(datagram.as_bytes(), shards));
     }
 }
+
+#[test]
+fn a_call_has_one_hash_in_all_its_messages() {
+    let expected = Some(call_of_id(b"abc@host"));
+    for text in [
+        "INVITE sip:a SIP/2.0\r\nCall-ID: abc@host\r\n\r\n",
+        "SIP/2.0 200 OK\r\nVia: x;branch=z9hG4bK~e~A1\r\ni:abc@host\r\nCall-ID: other\r\n\r\n",
+        "BYE sip:a SIP/2.0\r\ncall-id \t: abc@host",
+    ] {
+        assert_eq!(call(text.as_bytes()), expected, "{text}");
+    }
+    assert_ne!(call(b"BYE sip:a SIP/2.0\r\nCall-ID: abd@host\r\n"), expected);
+    assert_eq!(call(b"BYE sip:a SIP/2.0\r\nTo: abc@host\r\n"), None);
+}

@@ -142,3 +142,25 @@ fn of_too_many_answers_the_latest_are_known() {
     assert!(table.0.recent(2, at(1)).is_some_and(|recent| recent.is_answered));
     assert!(table.0.recent(1, at(1)).is_some_and(|recent| !recent.is_answered), "the bound");
 }
+
+#[test]
+fn answer_that_comes_before_its_invite_takes_a_free_way() {
+    let mut table = Known::new(4);
+    table.0.watch();
+    table.0.answered(7, at(1));
+    assert_eq!((table.0.recent(7, at(1)), table.0.len(at(1))), (None, 1), "nobody knows where");
+    table.remember(7, 1, 2);
+    assert_eq!(table.0.recent(7, at(2)).map(|recent| recent.is_answered), Some(true));
+
+    for id in 0..4 {
+        table.0.answered(100 + id, at(3));
+    }
+    assert_eq!(table.0.len(at(3)), 4, "three ways were free");
+    for id in 0..3 {
+        table.remember(200 + id, 2, 4);
+    }
+    assert_eq!(table.0.evicted(), 0, "they are no loss");
+    assert_eq!(table.backend(7, at(5)), Some(backend(1)));
+    table.0.answered(300, at(5));
+    assert_eq!(table.backend(7, at(5)), Some(backend(1)), "nobody gives way to an answer");
+}

@@ -60,7 +60,11 @@ impl Setup {
         for (name, address) in &self.listeners {
             let _ = write!(text, "\n[[listen]]\nname = \"{name}\"\naddress = \"udp:{address}\"\n");
         }
-        let _ = write!(text, "\n[[pool]]\nname = \"backends\"\nkey = \"{}\"\n", self.key);
+        let _ = write!(
+            text,
+            "\n[[pool]]\nname = \"backends\"\nprobe = \"off\"\nkey = \"{}\"\n",
+            self.key
+        );
         if let Some(listener) = self.send_from {
             let _ = writeln!(text, "send_from = \"{listener}\"");
         }

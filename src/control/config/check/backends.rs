@@ -7,11 +7,12 @@ use std::path::Path;
 
 use super::super::address::Complaint;
 use super::super::file::{At, Backend as FileBackend, Pool as FilePool};
-use super::super::list::{self, List};
+use super::super::list::{self, Flags, List};
 use super::super::problem::{Problems, Severity};
 use super::super::{Backend, address};
 use super::pool::{Found, Place};
 use super::{accept, within};
+use crate::control::health::Declared;
 use crate::sip::balance::Spec;
 
 /// A backend without a weight has this one.
@@ -77,6 +78,9 @@ fn written(entry: &FileBackend, balance: Spec, problems: &mut Problems) -> Optio
         rweight: weight,
         priority: priority.unwrap_or(0),
         usable: true,
+        declared: Declared::Active,
+        probed: true,
+        ping_from: None,
     };
     Some(Found { backend, place: Place::Span(uri.span.clone()) })
 }
@@ -87,6 +91,19 @@ fn weight_or_default(weight: u32, balance: Spec) -> u32 {
         (0, Spec::Kamailio { .. }) => 0,
         (0, _) => WEIGHT_DEFAULT,
         (weight, _) => weight,
+    }
+}
+
+/// Kamailio's flags name the same states.
+const fn declared(flags: Flags) -> Declared {
+    if flags.has(Flags::DISABLED) {
+        Declared::Disabled
+    } else if flags.has(Flags::INACTIVE) {
+        Declared::Inactive
+    } else if flags.has(Flags::TRYING) {
+        Declared::Trying
+    } else {
+        Declared::Active
     }
 }
 
@@ -148,6 +165,9 @@ fn listed(
                     rweight: entry.attributes.rweight,
                     priority: entry.priority,
                     usable: entry.flags.is_usable(),
+                    declared: declared(entry.flags),
+                    probed: !entry.flags.has(Flags::NEVER_PROBED),
+                    ping_from: entry.attributes.ping_from.clone(),
                 };
                 Some(Found { backend, place: Place::Line(file, place) })
             }

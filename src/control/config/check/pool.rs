@@ -9,6 +9,7 @@ use super::super::file::{At, File, Pool as FilePool};
 use super::super::problem::{Problems, did_you_mean};
 use super::super::{Backend, Pool, address};
 use super::backends;
+use super::probe::{self, Senders};
 use super::{accept, find_name, unique_name, word};
 use crate::sip::ListenerId;
 use crate::sip::balance::spec::SpecError;
@@ -41,6 +42,9 @@ pub(super) fn check(
         let spec = balance.unwrap_or_default();
         let found = backends::check(section, spec, folder, problems);
         reachable(&found, send_from, listeners, problems);
+        let senders = Senders { file, listeners };
+        let probe = probe::check(section, &senders, &found, problems);
+        let slow_start_s = probe::slow_start_s(section, problems);
         let backends: Vec<Backend> = found.into_iter().map(|found| found.backend).collect();
         pools.push(name.map(|name| Pool {
             name,
@@ -49,6 +53,8 @@ pub(super) fn check(
             backends,
             send_from,
             match_source_ip: match_source.unwrap_or(false),
+            probe,
+            slow_start_s,
         }));
     }
     pools

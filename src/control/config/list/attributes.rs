@@ -2,6 +2,7 @@
 //!
 //! Owns: the names that mean something here. All others are kept as they are: other software reads the same file.
 
+use super::super::address::is_sip_uri;
 use super::fields::{Field, Problems, digits};
 
 /// What a line says of a destination besides its state.
@@ -17,6 +18,8 @@ pub struct Attributes {
     pub rweight: u32,
     /// The listener to send from, as `protocol:address:port`.
     pub socket: Option<String>,
+    /// The URI in the From of its probes.
+    pub ping_from: Option<String>,
     /// All the others in order, names as written; the value is empty where there is no `=`.
     pub others: Vec<(String, String)>,
 }
@@ -39,12 +42,22 @@ impl Attributes {
         match name.to_ascii_lowercase().as_str() {
             "" => {}
             "duid" => self.duid = Some(value.to_owned()),
+            "ping_from" => self.ping_from = ping_from(value, value_column, problems),
             "socket" => self.socket = Some(value.to_owned()),
             "weight" => self.weight = weight(name, value, value_column, problems),
             "rweight" => self.rweight = weight(name, value, value_column, problems),
             _ => self.others.push((name.to_owned(), value.to_owned())),
         }
     }
+}
+
+fn ping_from(value: &str, column: usize, problems: &mut Problems<'_>) -> Option<String> {
+    if is_sip_uri(value) {
+        return Some(value.to_owned());
+    }
+    let message = format!("ping_from \"{value}\" is no SIP URI and is left out");
+    problems.warning(column, message, "write ping_from=sip:probe@example.com");
+    None
 }
 
 /// Out of range counts as no weight, as in Kamailio, and the destination stays.

@@ -89,7 +89,7 @@ fn flags(field: Field<'_>, problems: &mut Problems<'_>) -> Option<u32> {
         problems.error(
             field.column,
             message,
-            "write a sum of 1 inactive, 2 trying, 4 disabled, 8 probing, 16 no DNS, or 0",
+            "write a sum of 1 inactive, 2 trying, 4 disabled, 8 probing, 16 no DNS, 32 never probed, or 0",
         );
     }
     flags

@@ -59,8 +59,8 @@ pub struct Pool {
     pub key: KeySource,
     /// Key to backend, compiled. Shared with the tables before and after: states change more often than members.
     pub balance: Arc<Balance>,
-    /// The backends; [`crate::sip::BackendRef::backend`] is an index into this. Those beyond [`Balance::count`] are leaving: what they
-    /// send and their dialogs are still known, and they are never picked.
+    /// The backends; [`crate::sip::BackendRef::backend`] is an index into this. Those beyond [`Balance::count`] are leaving:
+    /// what they send and their dialogs are still known, and they are never picked.
     pub backends: Vec<Backend>,
     /// Which of them may be given new keys. Dialogs along tokens do not ask.
     pub usable: BackendSet,
