@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use crate::edge::Edge;
 
-/// How long the page may settle before it is dumped, in milliseconds.
+/// How long the page may settle before it is dumped, in milliseconds of its own clock.
 const SETTLE_MS: u32 = 5_000;
 
 fn chromium() -> Option<&'static str> {
@@ -25,9 +25,10 @@ fn browse(program: &str, edge: &Edge, profile: &Path, arguments: &[&str]) -> Str
         .args(["120", program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
         .args(["--no-first-run", "--hide-scrollbars", "--disable-background-networking"])
         .arg(format!("--user-data-dir={}", profile.display()))
-        .arg(format!("--timeout={SETTLE_MS}"))
+        .arg(format!("--virtual-time-budget={SETTLE_MS}"))
         .args(arguments)
-        .arg(format!("http://{}/", edge.admin))
+        // Without an end of the stream the browser would wait for it.
+        .arg(format!("http://{}/?snapshots=2", edge.admin))
         .output()
         .expect("the browser starts");
     let out = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -276,11 +276,15 @@ function live(text, kind) {
 }
 
 // EventSource comes back by itself after a break, but not after an answer that is no stream.
+// /?snapshots=3 shows that many and then stands still: for a printout or a screenshot.
 function listen() {
   const source = new EventSource("/api/v1/events");
+  let left = Number(new URLSearchParams(location.search).get("snapshots")) || Infinity;
   source.addEventListener("snapshot", (event) => {
     live("● live", "good");
     write(JSON.parse(event.data));
+    left -= 1;
+    if (left <= 0) source.close();
   });
   source.addEventListener("error", () => {
     live("○ no connection", "bad");
