@@ -6,7 +6,7 @@ set -euo pipefail
 
 rust_needed="1.95"
 build_packages=(ca-certificates gcc libc6-dev make pkg-config clang libelf-dev zlib1g-dev)
-test_packages=(chromium iproute2 kamailio sip-tester valgrind)
+test_packages=(chromium iproute2 kamailio knot sip-tester sngrep tshark valgrind)
 fuzz_packages=(g++)
 perf_packages=(git iproute2 kamailio libnginx-mod-stream nginx-light)
 
@@ -23,8 +23,10 @@ reason() {
     git) echo "comparison: which commit was measured" ;;
     iproute2) echo "live tests, comparison: addresses and network namespaces" ;;
     kamailio) echo "live tests, comparison: a server of another make" ;;
+    knot) echo "tests of names: a DNS server" ;;
     libnginx-mod-stream | nginx-light) echo "comparison: a balancer that knows no SIP" ;;
     sip-tester) echo "live tests: SIPp, which places and answers calls" ;;
+    sngrep | tshark) echo "live tests: read our traces" ;;
     valgrind) echo "counts the instructions of the hot path" ;;
   esac
 }
@@ -77,6 +79,7 @@ install_missing() {
   local services=() service
   if [ -d /run/systemd/system ]; then
     if [[ " ${missing[*]} " == *" kamailio "* ]]; then services+=(kamailio); fi
+    if [[ " ${missing[*]} " == *" knot "* ]]; then services+=(knot); fi
     if [[ " ${missing[*]} " == *" nginx-light "* ]]; then services+=(nginx); fi
   fi
   for service in "${services[@]}"; do

@@ -41,7 +41,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotBuilt => f.write_str("built without eBPF (no clang at build time)"),
-            Self::Forbidden => f.write_str("not permitted: needs CAP_BPF and CAP_NET_ADMIN"),
+            Self::Forbidden => f.write_str("not permitted: needs CAP_BPF and CAP_PERFMON"),
             Self::Failed(step, error) => write!(f, "could not {step}: {error}"),
         }
     }
@@ -132,8 +132,11 @@ mod with_bpf {
     }
 
     fn failed(step: &'static str, error: &libbpf_rs::Error) -> Refusal {
-        let text = format!("{error:#}");
-        // EACCES is a permission denied too, but that of the verifier.
+        let mut text = format!("{error:#}");
+        // EACCES is a permission denied too, but that of the verifier, which is stricter without CAP_PERFMON.
+        if text.contains("(os error 13)") {
+            text += "; is CAP_PERFMON missing?";
+        }
         if error.kind() == ErrorKind::PermissionDenied && text.contains("(os error 1)") {
             return Refusal::Forbidden;
         }

@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 
 use crate::control::config::problem::{Problems, Severity};
 use crate::control::config::{self, Config};
+use crate::control::resolve::look::look;
 use crate::control::{compile, explain, run, summary};
 use crate::{ctl, demo};
 
@@ -98,16 +99,18 @@ pub fn main() -> ExitCode {
                 run::run(path, config, &problems).map_or_else(failed, |()| ExitCode::SUCCESS)
             })
         }
-        Command::Check(arguments) => with_config(&arguments.config, |config, problems| {
+        Command::Check(arguments) => with_config(&arguments.config, |config, mut problems| {
             // What only shows when the table is made must not wait for `run`.
             if let Err(message) = compile::table(&config, config.node.shards.unwrap_or(1)) {
                 eprintln!("error: {message}");
                 return EXIT_USAGE.into();
             }
+            let names = look(&config.names(), &config.node.dns);
+            summary::warn_of_names(&config, &names, &mut problems);
             if !problems.sorted().is_empty() {
                 eprintln!("{problems}");
             }
-            print!("{}", summary::text(&config));
+            print!("{}{}", summary::text(&config), summary::names_text(&names));
             let (warnings, path) = (problems.count(Severity::Warning), arguments.config.display());
             println!("\n{path} can run: 0 errors, {warnings} warnings");
             ExitCode::SUCCESS

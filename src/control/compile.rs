@@ -4,15 +4,25 @@
 
 use super::config::Config;
 use super::fleet::{Fleet, Standing};
+use super::resolve::Known;
 use crate::sip::balance::spec::Spec;
 use crate::sip::route::table::Parts;
 
-/// Compiles `config` for `shards` shards.
+/// Compiles `config` for `shards` shards, when no name of a backend was looked up yet.
 ///
 /// # Errors
 /// When the members of a pool cannot be balanced the way that it says.
 pub fn table(config: &Config, shards: u8) -> Result<Parts, String> {
-    Ok(Fleet::new(config)?.parts(config, shards, &|_, member| Standing::declared(member)))
+    table_with_names(config, &Known::default(), shards)
+}
+
+/// Compiles `config` for `shards` shards. A backend whose name is not in `names` contributes no member.
+///
+/// # Errors
+/// As [`table`].
+pub fn table_with_names(config: &Config, names: &Known, shards: u8) -> Result<Parts, String> {
+    let fleet = Fleet::new(config, names)?;
+    Ok(fleet.parts(config, shards, &|_, member| Standing::declared(member)))
 }
 
 /// Whether the balance of a pool looks at weights: what `check` prints depends on it.

@@ -5,6 +5,7 @@
 
 use std::sync::mpsc::Sender;
 
+use super::resolve::Resolution;
 use super::view;
 use crate::datapath::{Report, Snapshot};
 
@@ -14,6 +15,8 @@ pub enum Event {
     Signal(i32),
     /// A shard reports.
     Report(Report),
+    /// A name of backends stands for other addresses.
+    Resolved(Resolution),
     /// Somebody wants something.
     Ask(Ask),
 }
@@ -24,6 +27,8 @@ pub enum Ask {
     Scrape(Sender<Result<Scrape, String>>),
     /// The state of everything.
     View(Sender<view::Node>),
+    /// The last decision records, the oldest first, each a JSON object.
+    Decisions(Sender<Vec<String>>),
     /// To do something.
     Do(Command, Sender<Outcome>),
 }

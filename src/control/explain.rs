@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::compile;
 use super::config::Config;
+use super::resolve::look::look;
 use super::summary::{key_text, rule_text};
 use crate::sip::balance::Rotation;
 use crate::sip::core::Core;
@@ -59,7 +60,9 @@ pub fn explain(config: &Config, question: &Question<'_>) -> Result<String, Refus
     let raw = &raw[..raw.len().min(MESSAGE_BYTES_MAX)];
     let (bytes, note) = diff::with_crlf(raw);
     let bytes = &bytes[..bytes.len().min(MESSAGE_BYTES_MAX)];
-    let parts = compile::table(config, config.node.shards.unwrap_or(1)).map_err(Refused::Failed)?;
+    let names = look(&config.names(), &config.node.dns);
+    let shards = config.node.shards.unwrap_or(1);
+    let parts = compile::table_with_names(config, &names, shards).map_err(Refused::Failed)?;
     let received = Received { bytes, source: question.source, listener, truncated };
     let mut out = String::new();
     tell(&mut out, config, &Arc::new(Table::new(parts)), &received, note)

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::config::{self, Config};
+use super::resolve::{Known, members};
 use crate::sip::Now;
 use crate::sip::balance::{BACKENDS_MAX, BackendSet, Balance, Member as BalanceMember, Ramp};
 use crate::sip::route::table::{Backend, Parts, Pool as TablePool};
@@ -48,17 +49,17 @@ impl Standing {
     /// What the configuration alone says of a member.
     #[must_use]
     pub const fn declared(member: &Member) -> Self {
-        Self { takes_new: member.config.usable, ..Self::GOOD }
+        Self { takes_new: member.of.is_listed_usable, ..Self::GOOD }
     }
 }
 
 /// A member of a pool.
 #[derive(Debug, Clone)]
 pub struct Member {
-    /// As configured: its URI, weights, priority.
+    /// Its identity, address, weights and priority: what is written, or what the DNS makes of it.
+    pub of: members::Member,
+    /// The backend that it is, or is one of.
     pub config: config::Backend,
-    /// Where it is reached.
-    pub address: SocketAddr,
     /// The number of its counters.
     pub meter: u32,
 }
@@ -67,14 +68,14 @@ impl Member {
     /// Its name within the pool.
     #[must_use]
     pub fn uri(&self) -> &str {
-        &self.config.uri
+        &self.of.identity
     }
 }
 
 /// A member that has left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaving {
-    /// Its URI as configured.
+    /// Its name within the pool.
     pub uri: String,
     /// Where it is reached.
     pub address: SocketAddr,
@@ -110,19 +111,20 @@ impl Fleet {
     ///
     /// # Errors
     /// When members cannot be balanced the way that the configuration says.
-    pub fn new(config: &Config) -> Result<Self, String> {
-        Self::default().edited(config, Now(0))
+    pub fn new(config: &Config, names: &Known) -> Result<Self, String> {
+        Self::default().edited(config, names, Now(0))
     }
 
-    /// The fleet under an edited configuration; who leaves stays known for a while. This one stays as it is.
+    /// The fleet under an edited configuration, or with other addresses for its names; who leaves stays known for a while. This one stays as it is.
     ///
     /// # Errors
     /// As [`Fleet::new`].
-    pub fn edited(&self, config: &Config, now: Now) -> Result<Self, String> {
+    pub fn edited(&self, config: &Config, names: &Known, now: Now) -> Result<Self, String> {
         let mut meters = self.meters.clone();
         let mut pools = Vec::with_capacity(config.pools.len());
         for pool in &config.pools {
-            pools.push(Pool::new(pool, self.pool(&pool.name), &mut meters, now)?);
+            let found = members::of_pool(pool, names, |address| config.is_ours(address)).members;
+            pools.push(Pool::new(pool, found, self.pool(&pool.name), &mut meters, now)?);
         }
         Ok(Self { pools, meters })
     }
@@ -180,16 +182,17 @@ impl Fleet {
 impl Pool {
     fn new(
         config: &config::Pool,
+        found: Vec<members::Member>,
         old: Option<&Self>,
         meters: &mut Meters,
         now: Now,
     ) -> Result<Self, String> {
-        let member = |backend: &config::Backend| Member {
-            config: backend.clone(),
-            address: backend.address,
-            meter: meters.of_backend(&config.name, &backend.uri),
+        let member = |of: members::Member| {
+            let backend = config.backends.get(of.backend)?;
+            let meter = meters.of_backend(&config.name, &of.identity);
+            Some(Member { config: backend.clone(), meter, of })
         };
-        let members: Vec<Member> = config.backends.iter().map(member).collect();
+        let members: Vec<Member> = found.into_iter().filter_map(member).collect();
         let leaving = old.map_or_else(Vec::new, |old| old.leavers(&members, now));
         let is_same = |old: &&Self| {
             old.config.balance == config.balance && weighed(&old.members).eq(weighed(&members))
@@ -204,11 +207,11 @@ impl Pool {
 
     /// Who leaves, or left before, when `members` stay.
     fn leavers(&self, members: &[Member], now: Now) -> Vec<Leaving> {
-        let is_gone = |address: SocketAddr| members.iter().all(|member| member.address != address);
+        let is_gone = |address: SocketAddr| members.iter().all(|member| member.of.address != address);
         let mut leaving = self.leaving.clone();
         leaving.extend(self.members.iter().map(|member| Leaving {
-            uri: member.config.uri.clone(),
-            address: member.address,
+            uri: member.uri().to_owned(),
+            address: member.of.address,
             since: now,
             meter: member.meter,
         }));
@@ -233,7 +236,7 @@ impl Pool {
         let mut ramp = Vec::new();
         let tier = self.tier(&standings);
         for ((index, member), standing) in (0_u16..).zip(&self.members).zip(&standings) {
-            if standing.takes_new && tier.is_none_or(|tier| member.config.priority == tier) {
+            if standing.takes_new && tier.is_none_or(|tier| member.of.priority == tier) {
                 usable.insert(index);
             }
             if standing.is_down {
@@ -244,8 +247,8 @@ impl Pool {
             }
         }
         let member = |member: &Member| Backend {
-            uri: member.config.uri.clone(),
-            address: member.address,
+            uri: member.uri().to_owned(),
+            address: member.of.address,
             meter: member.meter,
         };
         let leaver = |leaver: &Leaving| Backend {
@@ -274,7 +277,7 @@ impl Pool {
             return None;
         }
         let able = self.members.iter().zip(standings).filter(|(_, standing)| standing.takes_new);
-        able.map(|(member, _)| member.config.priority).max()
+        able.map(|(member, _)| member.of.priority).max()
     }
 
     /// Key to member, for whoever wants to compare two pools.
@@ -286,7 +289,7 @@ impl Pool {
 
 /// What a balance is compiled from.
 fn weighed(members: &[Member]) -> impl Iterator<Item = (&str, u32, u32)> {
-    members.iter().map(|member| (member.uri(), member.config.weight, member.config.rweight))
+    members.iter().map(|member| (member.uri(), member.of.weight, member.of.rweight))
 }
 
 fn compile(config: &config::Pool, members: &[Member]) -> Result<Balance, String> {

@@ -13,6 +13,8 @@ pub mod health;
 pub mod node;
 pub mod notify;
 pub mod reload;
+pub mod resolve;
 pub mod run;
 pub mod summary;
+pub mod trace;
 pub mod view;

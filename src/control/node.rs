@@ -14,7 +14,9 @@ use super::config::Config;
 use super::event::{Ask, Event, Scrape};
 use super::fleet::{Fleet, Member, Pool, Standing};
 use super::health::{Health, State};
-use super::view;
+use super::resolve::{Known, Names, Resolution};
+use super::trace::Traces;
+use super::{resolve, view};
 use crate::datapath::{InstallError, Report, Shards, Snapshot};
 use crate::sip::Now;
 use crate::sip::route::table::Table;
@@ -40,18 +42,21 @@ pub(super) struct Node {
     file: PathBuf,
     config: Config,
     fleet: Fleet,
+    names: Names,
+    known: Known,
     health: Health,
     shards: Shards,
     table: Arc<Table>,
+    traces: Traces,
     silence: Silence,
     watch: Option<Watch>,
     reloads: Reloads,
     is_draining: bool,
     /// What health was when the table was made.
     revision: u64,
-    /// Added to the numbers of probes: no two nodes, and no two starts, send the same.
-    probe_base: u64,
     slow_tick_due: Now,
+    /// When all shards last answered.
+    heartbeat: Now,
     /// What a moment of zero was by the calendar, in milliseconds since 1970.
     origin_ms: u64,
 }
@@ -73,39 +78,50 @@ pub(super) struct Parts {
     pub(super) config: Config,
     /// Its pools.
     pub(super) fleet: Fleet,
+    /// Keeps the names of its backends fresh.
+    pub(super) names: Names,
     /// The shards, with this table.
     pub(super) shards: Shards,
     /// The table that the shards started with.
     pub(super) table: Arc<Table>,
+    /// Copies of messages, for who asked for them.
+    pub(super) traces: Traces,
     /// Any number, another one for each start.
     pub(super) seed: u64,
 }
 
 impl Node {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { file, config, fleet, shards, table, seed } = parts;
+        let Parts { file, config, fleet, names, shards, table, traces, seed } = parts;
         let now = shards.now();
         let mut health = Health::new(seed);
         health.adopt(now, &probing::specs(fleet.pools()));
         let watch = config.node.watch_config.then(|| Watch::new(&file));
         let calendar = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let origin = calendar.saturating_sub(Duration::from_micros(now.0));
-        Self {
+        let mut node = Self {
             file,
             config,
             fleet,
+            names,
+            known: Known::default(),
             health,
             shards,
             table,
+            traces,
             silence: Silence::default(),
             watch,
             reloads: Reloads { loaded_at: now, ..Reloads::default() },
             is_draining: false,
             revision: 0,
-            probe_base: seed,
             slow_tick_due: now,
+            heartbeat: now,
             origin_ms: u64::try_from(origin.as_millis()).unwrap_or(u64::MAX),
+        };
+        if let Err(error) = node.trace() {
+            error!("nothing can be traced: {error}");
         }
+        node
     }
 
     /// How long nothing is due, unless an event comes.
@@ -120,6 +136,7 @@ impl Node {
     pub(super) fn on(&mut self, event: Event) {
         match event {
             Event::Report(report) => self.on_report(&report),
+            Event::Resolved(resolution) => self.on_resolved(resolution),
             Event::Ask(Ask::Scrape(answer)) => {
                 let scrape = self.snapshot().map(|snapshot| Scrape { snapshot, view: self.view() });
                 // Who asked may have given up; so below.
@@ -127,6 +144,9 @@ impl Node {
             }
             Event::Ask(Ask::View(answer)) => {
                 let _ = answer.send(self.view());
+            }
+            Event::Ask(Ask::Decisions(answer)) => {
+                let _ = answer.send(self.traces.recent());
             }
             Event::Ask(Ask::Do(command, answer)) => {
                 let outcome = self.obey(command);
@@ -157,14 +177,45 @@ impl Node {
         }
     }
 
+    /// The service manager is to hear that all is well: `interval` has passed, and all shards answer.
+    pub(super) fn is_heartbeat_due(&mut self, interval: Option<Duration>) -> bool {
+        let Some(interval) = interval else { return false };
+        let now = self.shards.now();
+        let passed = Duration::from_micros(now.0.saturating_sub(self.heartbeat.0));
+        if passed < interval || self.snapshot().is_err() {
+            return false;
+        }
+        self.heartbeat = now;
+        true
+    }
+
+    /// A name stands for other addresses: members come and leave.
+    fn on_resolved(&mut self, resolution: Resolution) {
+        if resolution.outcome.state == resolve::State::Fresh {
+            info!("{resolution}");
+        } else {
+            warn!("{resolution}");
+        }
+        self.known.insert(resolution);
+        let now = self.shards.now();
+        match self.fleet.edited(&self.config, &self.known, now) {
+            Ok(fleet) => {
+                self.health.adopt(now, &probing::specs(fleet.pools()));
+                self.fleet = fleet;
+                self.install_and_log();
+            }
+            Err(error) => error!("the new addresses cannot be used: {error}"),
+        }
+    }
+
     /// Whether all shards run.
     pub(super) fn is_whole(&self) -> bool {
         self.shards.all_running()
     }
 
-    /// The shards, when all is over.
-    pub(super) fn into_shards(self) -> Shards {
-        self.shards
+    /// The shards and their traces, when all is over: what the shards do until their end is traced, too.
+    pub(super) fn into_parts(self) -> (Shards, Traces) {
+        (self.shards, self.traces)
     }
 
     fn on_report(&mut self, report: &Report) {
@@ -199,7 +250,12 @@ impl Node {
         let table = Arc::new(self.compiled(&self.config, &self.fleet));
         self.shards.install(&table)?;
         (self.table, self.revision) = (table, self.health.revision());
-        Ok(())
+        self.trace()
+    }
+
+    /// Tells the shards what is traced of the pools of this table.
+    fn trace(&mut self) -> Result<(), InstallError> {
+        self.shards.trace(&self.traces.adopt(&self.table))
     }
 
     fn install_and_log(&mut self) {

@@ -86,6 +86,7 @@ impl Edit {
             &mut new.limits.transactions_max,
             restart,
         );
+        keep("[trace]", &running.trace, &mut new.trace, restart);
         let (old, admin) = (&running.admin, &mut new.admin);
         keep("[admin] listen", &old.listen, &mut admin.listen, restart);
         keep("[admin] socket", &old.socket, &mut admin.socket, restart);
@@ -119,6 +120,9 @@ impl Edit {
         if old.drain != new.drain {
             let shown = |drain: &super::config::Drain| format!("{} s, hook {:?}", drain.seconds, drain.hook);
             lines.push(format!("[node] drain: {} -> {}", shown(&old.drain), shown(&new.drain)));
+        }
+        if old.dns != new.dns {
+            lines.push(format!("[node] dns: {:?} -> {:?}", old.dns, new.dns));
         }
         if old.watch_config != new.watch_config {
             lines.push(format!("[node] watch_config: {} -> {}", old.watch_config, new.watch_config));

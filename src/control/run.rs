@@ -18,7 +18,10 @@ use super::config::{Admin, Config, secret};
 use super::event::{Ask, Command, Event};
 use super::fleet::{Fleet, Standing};
 use super::node::{Ending, Node, Parts};
+use super::notify::Notify;
+use super::resolve::{Known, Names};
 use super::summary;
+use super::trace::Traces;
 use crate::datapath::{Options, Reports, Shards};
 use crate::sip::DropReason;
 use crate::sip::route::table::{SHARDS_MAX, Table};
@@ -46,7 +49,7 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
     tell_start(&config, problems);
     let options = options(&config);
     let count = u8::try_from(options.shards).map_err(|_| "too many shards".to_owned())?;
-    let fleet = Fleet::new(&config)?;
+    let fleet = Fleet::new(&config, &Known::default())?;
     let table = Arc::new(Table::new(fleet.parts(&config, count, &|_, member| Standing::declared(member))));
     let seed: [u8; 8] =
         secret::random_bytes().map_err(|error| format!("no random seed: {error}"))?;
@@ -56,6 +59,7 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
     for line in shards.report().lines() {
         info!("{line}");
     }
+    let traces = Traces::start(&config.trace, &config.node.name, shards.taps())?;
     let Admin { listen, socket, token } = &config.admin;
     let page = Arc::new(Page::new(sender.clone(), token.clone()));
     if listen.is_some() || socket.is_some() {
@@ -65,10 +69,17 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
         }
         socket.iter().for_each(|path| info!("admin socket at {}", path.display()));
     }
-    pass_on_reports(shards.reports(), sender)?;
-    let mut node = Node::new(Parts { file: file.to_owned(), config, fleet, shards, table, seed });
+    pass_on_reports(shards.reports(), sender.clone())?;
+    let names = watch_names(&config, sender)?;
+    let file = file.to_owned();
+    let parts = Parts { file, config, fleet, names, shards, table, traces, seed };
+    let mut node = Node::new(parts);
+    let notify = Notify::from_environment();
     info!("ready");
-    let result = wait(&events, &mut node);
+    notify.ready();
+    notify.status(&node.status_line());
+    let result = wait(&events, &mut node, &notify);
+    notify.stopping();
     page.draining.store(true, Ordering::Relaxed);
     if result.is_ok() {
         drain(&events, &mut node);
@@ -76,19 +87,25 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
     ending.store(true, Ordering::Relaxed);
     // Whoever asks from here on is told at once that nobody answers.
     drop(events);
-    let sum = node.into_shards().drain(DRAIN_TIME_MAX).merged();
+    let (shards, traces) = node.into_parts();
+    let sum = shards.drain(DRAIN_TIME_MAX).merged();
     let dropped: u64 = DropReason::ALL.iter().map(|&reason| sum.dropped(reason)).sum();
     info!("ended: {} messages received, {} sent, {dropped} dropped", sum.received, sum.sent);
+    // What was copied until now is written.
+    drop(traces);
     result
 }
 
 /// Waits for the wish to end (fine), or for a shard that ends by itself (an error).
-fn wait(events: &Receiver<Event>, node: &mut Node) -> Result<(), String> {
+fn wait(events: &Receiver<Event>, node: &mut Node, notify: &Notify) -> Result<(), String> {
+    let mut status = String::new();
     loop {
         match events.recv_timeout(node.time_to_wait()) {
             Ok(Event::Signal(SIGHUP)) => {
                 info!("SIGHUP: reading the configuration again");
+                notify.reloading();
                 node.reload();
+                notify.ready();
             }
             Ok(Event::Signal(signal)) => {
                 let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
@@ -110,6 +127,14 @@ fn wait(events: &Receiver<Event>, node: &mut Node) -> Result<(), String> {
         if !node.is_whole() {
             error!("a shard has ended by itself: its ring or its sockets failed");
             return Err("a shard has ended by itself".to_owned());
+        }
+        if node.is_heartbeat_due(notify.watchdog_interval()) {
+            notify.alive();
+        }
+        let line = node.status_line();
+        if line != status {
+            notify.status(&line);
+            status = line;
         }
     }
 }
@@ -137,6 +162,12 @@ fn pass_on_reports(mut reports: Reports, events: SyncSender<Event>) -> Result<()
     };
     let thread = std::thread::Builder::new().name("reports".to_owned()).spawn(pass_on);
     thread.map(drop).map_err(|error| format!("the reports of the shards cannot be read: {error}"))
+}
+
+/// Keeps the names of backends fresh, from the first moment.
+fn watch_names(config: &Config, events: SyncSender<Event>) -> Result<Names, String> {
+    let tell = move |resolution| drop(events.send(Event::Resolved(resolution)));
+    Names::start(config.names(), config.node.dns.clone(), Box::new(tell))
 }
 
 fn watch_signals(events: SyncSender<Event>, ending: &Arc<AtomicBool>) -> Result<(), String> {

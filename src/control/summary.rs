@@ -6,8 +6,10 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::compile::uses_weights;
+use super::config::problem::Problems;
 use super::config::{Admin, Config, Io, Pool, Steering};
 use super::health::{Alive, Settings};
+use super::resolve::{Known, SHARE_ONE, State, members};
 use crate::sip::balance::Spec;
 use crate::sip::message::Method;
 use crate::sip::route::table::{Action, KeySource, Rule};
@@ -70,6 +72,46 @@ fn write_all(out: &mut String, config: &Config) -> fmt::Result {
         None => writeln!(out, "admin: off")?,
     }
     socket.iter().try_for_each(|path| writeln!(out, "admin: {}", path.display()))
+}
+
+/// What the names of backends stand for at this moment, a line for each address.
+#[must_use]
+pub fn names_text(names: &Known) -> String {
+    let mut out = String::new();
+    for (name, outcome) in names.iter() {
+        let count = outcome.found.len();
+        let plural = if count == 1 { "address" } else { "addresses" };
+        out.push_str(&format!("name {name}: {count} {plural} now\n"));
+        for one in outcome.found.iter().take(BACKENDS_SHOWN_MAX) {
+            let share = f64::from(one.share) / f64::from(SHARE_ONE);
+            let (address, via, priority) = (one.address, &one.via, one.priority);
+            out.push_str(&format!("  {address}  priority {priority}, share {share:.2}  ({via})\n"));
+        }
+        if count > BACKENDS_SHOWN_MAX {
+            out.push_str(&format!("  and {} more\n", count - BACKENDS_SHOWN_MAX));
+        }
+    }
+    out
+}
+
+/// What an operator should know of names before anything runs.
+pub fn warn_of_names(config: &Config, names: &Known, problems: &mut Problems) {
+    for (name, outcome) in names.iter() {
+        if let State::Failed(why) = &outcome.state {
+            let help = "it runs; the name has no backend until it resolves. Look at the DNS, and at `dns` in [node]";
+            problems.warning_in_file(format!("{name} does not resolve now: {why}"), help);
+        }
+        for note in &outcome.notes {
+            problems.warning_in_file(format!("{name}: {note}"), "look at its records in the DNS");
+        }
+    }
+    for pool in &config.pools {
+        let members = members::of_pool(pool, names, |address| config.is_ours(address));
+        for left_out in members.left_out {
+            let help = "look at its records in the DNS, or at the backends of the pool";
+            problems.warning_in_file(format!("pool {}: {left_out}", pool.name), help);
+        }
+    }
 }
 
 fn write_pool(out: &mut String, config: &Config, pool: &Pool) -> fmt::Result {

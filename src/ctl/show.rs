@@ -256,9 +256,9 @@ mod tests {
             "ramping_for_ms": null, "latency": { "estimate_ms": 1.26 },
             "probes": [{ "outcome": "timeout" }, { "outcome": "good" }, { "outcome": "good" }],
         });
-        let backend = json!({ "uri": "sip:a", "share": 0.25, "health": health, "traffic": { "requests_per_second": 7.0 } });
-        let pools = [json!({ "name": "p", "backends": [backend], "leaving": [{ "uri": "sip:b", "left_ms": 4_000 }] })];
-        let text = self::backends(&pools);
+        let one = json!({ "uri": "sip:a", "share": 0.25, "health": health, "traffic": { "requests_per_second": 7.0 } });
+        let pools = [json!({ "name": "p", "backends": [one], "leaving": [{ "uri": "sip:b", "left_ms": 4_000 }] })];
+        let text = backends(&pools);
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[1].join(" "), "p sip:a active, draining 2 min 5 s 25.0 % 7.0 1.3 ..x answers");
         assert_eq!(lines[2].join(" "), "p sip:b left 4 s - -");

@@ -102,9 +102,12 @@ impl Tap {
     }
 }
 
+/// Where copies come from, and where their buffers go.
+type Lane = (Consumer<Box<Sample>>, Producer<Box<Sample>>);
+
 /// Control's end of all shards. It may be sent to a thread of its own.
 pub struct Taps {
-    lanes: Vec<(Consumer<Box<Sample>>, Producer<Box<Sample>>)>,
+    lanes: Vec<Lane>,
     clock: Clock,
 }
 

@@ -31,6 +31,8 @@ pub struct ProbeRequest<'a> {
     pub target: &'a str,
     /// The URI in From; none: `sip:sipedge@` and the listener's host.
     pub from: Option<&'a str>,
+    /// What User-Agent says: name and version.
+    pub user_agent: &'a str,
     /// Makes the Call-ID: no two probes of this run have the same.
     pub call_id: u64,
     /// The number of the CSeq, below 2^31.
@@ -62,13 +64,13 @@ pub fn write(table: &Table, request: &ProbeRequest<'_>, out: &mut Vec<u8>) -> u6
          Call-ID: {call_id}\r\n\
          CSeq: {cseq} {method}\r\n\
          Contact: <sip:{host}:{port}>\r\n\
-         User-Agent: sipedge/{version}\r\n\
+         User-Agent: {user_agent}\r\n\
          Content-Length: 0\r\n\r\n",
         method = request.method,
         target = request.target,
         from = request.from.unwrap_or(&own),
         cseq = request.cseq,
-        version = env!("CARGO_PKG_VERSION"),
+        user_agent = request.user_agent,
     );
     out.extend_from_slice(text.as_bytes());
     transaction

@@ -30,7 +30,8 @@ impl Edge {
         let address = free(|| UdpSocket::bind("127.0.0.1:0").and_then(|s| s.local_addr()));
         let admin = free(|| TcpListener::bind("127.0.0.1:0").and_then(|s| s.local_addr()));
         let text = format!(
-            "[node]\n{node}\n[[listen]]\nname = \"public\"\naddress = \"udp:{address}\"\n[[pool]]\nname = \"servers\"\nprobe = \"off\"\n\
+            "[node]\n{node}\n[[listen]]\nname = \"public\"\naddress = \"udp:{address}\"\n[[pool]]\n\
+             name = \"servers\"\nprobe = \"off\"\n\
              backends = [{{ uri = \"sip:{}\" }}]\n[[route]]\npool = \"servers\"\n[admin]\nlisten = \"{admin}\"\n",
             backend.local_addr().expect("is bound"),
         );

@@ -5,6 +5,9 @@
 mod dispatcher;
 mod edge;
 mod forward;
+// The writer belongs to the control side.
+#[cfg(feature = "linux")]
+mod hep;
 mod keys;
 mod nat;
 mod replies;

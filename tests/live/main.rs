@@ -16,6 +16,7 @@ mod load;
 mod registrar;
 mod runner;
 mod stalls;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -28,5 +29,6 @@ fn main() -> ExitCode {
     cases.extend(fragments::cases());
     cases.extend(death::cases());
     cases.extend(load::cases());
+    cases.extend(trace::cases());
     runner::run(&cases)
 }

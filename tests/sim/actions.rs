@@ -65,6 +65,12 @@ impl World {
         }
     }
 
+    pub(crate) fn flap(&mut self) {
+        let up = self.edges_up();
+        let moved = self.network.flap(700, &up);
+        *self.ledger.counts.entry("routes moved").or_default() += moved;
+    }
+
     fn with_phone(
         &mut self,
         act: impl FnOnce(&mut super::phone::PhoneNode, u64, &mut Effects),
@@ -168,7 +174,7 @@ fn kill_backend(world: &mut World) -> Judged {
     Ok(())
 }
 
-/// The caller hears nothing for a while, and the backend that rings dies before he repeats himself.
+/// The caller hears nothing for a while, and the backend that rings dies before he repeats himself, sometimes by another way.
 fn unheard_call(world: &mut World) -> Judged {
     let place = world.random.index(world.phones.len());
     let phone = &world.phones[place];
@@ -196,9 +202,7 @@ fn kill_edge(world: &mut World) -> Judged {
 }
 
 fn flap(world: &mut World) -> Judged {
-    let up = world.edges_up();
-    let moved = world.network.flap(700, &up);
-    *world.ledger.counts.entry("routes moved").or_default() += moved;
+    world.flap();
     Ok(())
 }
 

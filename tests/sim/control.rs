@@ -38,10 +38,18 @@ impl Shape {
         !self.down.contains(&backend) && !self.drained.contains(&backend)
     }
 
-    /// The two give the same keys to the same members but for their ramps.
-    fn differs_by_ramp_only(&self, other: &Self) -> bool {
+    /// Of 65,536 keys, how many this member takes.
+    fn share(&self, backend: usize) -> u32 {
+        self.ramp.get(&backend).map_or(65_536, |&share| u32::from(share))
+    }
+
+    /// Nothing has changed since `before` but that shares grew.
+    fn has_grown_from(&self, before: &Self) -> bool {
         let without = |shape: &Self| Self { ramp: BTreeMap::new(), ..shape.clone() };
-        without(self) == without(other) && self.ramp != other.ramp
+        let mut ramping = self.ramp.keys().chain(before.ramp.keys());
+        self.ramp != before.ramp
+            && without(self) == without(before)
+            && ramping.all(|&backend| self.share(backend) >= before.share(backend))
     }
 }
 
@@ -169,11 +177,10 @@ impl World {
     /// While shares grow, keys come to those whose share grew, and no key goes anywhere else.
     pub(crate) fn ramp_grows(&mut self, old: usize, new: usize) -> Judged {
         let [before, after] = [old, new].map(|version| self.tables.shapes[version].clone());
-        if self.plan.balance == "round-robin" || !before.differs_by_ramp_only(&after) {
+        if self.plan.balance == "round-robin" || !after.has_grown_from(&before) {
             return Ok(());
         }
         self.ledger.count("ramp grew");
-        let share = |shape: &Shape, backend| shape.ramp.get(&backend).map_or(65_536, |s| *s as u32);
         let [was, is] = [old, new].map(|version| self.tables.pool(&self.plan, version));
         let pick = |pool: &Pool, key| pool.pick(Some(key), &mut Rotation::new(0));
         let place = |backend: Option<u16>| after.members.get(usize::from(backend?)).map(|m| m.0);
@@ -181,7 +188,7 @@ impl World {
             let key = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let key = if self.plan.balance == "rendezvous" { key } else { key >> 32 };
             let (from, to) = (place(pick(&was, key)), place(pick(&is, key)));
-            let grew = to.is_some_and(|to| share(&after, to) > share(&before, to));
+            let grew = to.is_some_and(|to| after.share(to) > before.share(to));
             must(from == to || grew, Invariant::RampGrows, || {
                 format!("key {key:#x} went from {from:?} to {to:?}: {before:?} became {after:?}")
             })?;

@@ -212,6 +212,9 @@ impl World {
             Event::RingingDies => {
                 let last = self.ledger.rang_last.filter(|&node| node < self.plan.backends);
                 last.into_iter().for_each(|backend| self.kill(backend));
+                if self.random.permille(500) {
+                    self.flap();
+                }
             }
             Event::RotationEnds => self.is_rotating = false,
             Event::Control(change) => self.control(change),

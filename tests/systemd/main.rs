@@ -9,19 +9,24 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 mod activation;
+mod rights;
 mod units;
 
-/// Whether the program is there. Where it is not, a skip that the summary counts, or a failure where none may be missing.
+/// Whether the program is there.
 fn has(program: &str) -> bool {
     let asked = Command::new(program).arg("--version").stdout(Stdio::null()).status();
     if asked.is_ok() {
         return true;
     }
-    let why = format!("needs {program} (apt install systemd)");
+    skip(&format!("needs {program} (apt install systemd util-linux)"));
+    false
+}
+
+/// A skip that the summary counts, or a failure where none may be.
+fn skip(why: &str) {
     assert!(std::env::var("SIPEDGE_REQUIRE_LIVE").as_deref() != Ok("1"), "{why}");
     // Not `eprintln!`: that is captured while the test passes.
     writeln!(std::io::stderr(), "skipped: {why}").expect("standard error is open");
-    false
 }
 
 fn root() -> &'static Path {

@@ -8,6 +8,8 @@ use crate::{has, root};
 
 /// Tenths of the points of `systemd-analyze security` (0 is closed, 100 open); what it says stands in `systemd/README.md`.
 const EXPOSURE_MAX: &str = "20";
+/// The capabilities of the service.
+pub(crate) const RIGHTS: &str = "CAP_BPF CAP_PERFMON";
 
 /// A folder of the test with the units, which name a program that is there.
 struct Folder(PathBuf);
@@ -76,8 +78,8 @@ fn the_service_may_do_what_the_readme_says_and_no_more() {
         let lines = unit.lines().filter_map(|line| line.split_once('='));
         lines.filter(|(name, _)| *name == key).map(|(_, value)| value.to_owned()).collect()
     };
-    assert_eq!(values("CapabilityBoundingSet"), ["CAP_BPF"]);
-    assert_eq!(values("AmbientCapabilities"), ["CAP_BPF"]);
+    assert_eq!(values("CapabilityBoundingSet"), [RIGHTS]);
+    assert_eq!(values("AmbientCapabilities"), [RIGHTS]);
     assert_eq!(values("User"), ["sipedge"]);
     assert_eq!(values("Type"), ["notify", "notify-reload"]);
     assert_eq!(values("WatchdogSec"), ["20"]);

@@ -1,11 +1,13 @@
 //! Addresses as an operator writes them: listeners, what they advertise, backends, the admin page.
 //!
-//! Owns: the forms `udp:192.0.2.1:5060`, `203.0.113.5:5060` and `sip:10.0.0.1:5060`. Resolves no names: whatever
-//! is reached is an IP address. Knows nothing of which addresses fit together; that is `check`'s work.
+//! Owns: the forms `udp:192.0.2.1:5060`, `203.0.113.5:5060`, `sip:10.0.0.1:5060` and `sip:pool.example.com`. Resolves no
+//! names: that is `control::resolve`'s work. Knows nothing of which addresses fit together; that is `check`'s.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::sip::message::{Scheme, Span, Uri};
+use super::Target;
+use crate::control::resolve::{Families, Name};
 
 /// What is wrong with a value, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,24 +31,39 @@ pub const SIP_PORT: u16 = 5060;
 const URI_BYTES_MAX: usize = 512;
 
 const LISTEN_FORM: &str = "write \"udp:192.0.2.1:5060\" or \"udp:[2001:db8::1]:5060\"";
-const BACKEND_FORM: &str = "write \"sip:10.0.0.1:5060\" or \"sip:[2001:db8::1]:5060\"";
+const BACKEND_FORM: &str =
+    "write \"sip:10.0.0.1:5060\", \"sip:[2001:db8::1]:5060\" or \"sip:pool.example.com\"";
+const DNS_FORM: &str = "write \"udp:192.0.2.53:53\" or \"udp:[2001:db8::53]:53\"";
 
 /// The address of a listener: `udp:IP:PORT`.
 pub fn listener(text: &str) -> Result<SocketAddr, Complaint> {
+    udp_address(text, "listener", LISTEN_FORM)
+}
+
+/// The address of a DNS server: `udp:IP:PORT`.
+pub fn dns_server(text: &str) -> Result<SocketAddr, Complaint> {
+    let address = udp_address(text, "DNS server", DNS_FORM)?;
+    if address.ip().is_unspecified() {
+        return Err(Complaint::new(format!("nobody answers at {}", address.ip()), DNS_FORM));
+    }
+    Ok(address)
+}
+
+fn udp_address(text: &str, whose: &str, form: &str) -> Result<SocketAddr, Complaint> {
     let (transport, rest) = match text.split_once(':') {
         Some((word, rest)) if word.chars().all(|c| c.is_ascii_alphabetic()) && !word.is_empty() => {
             (word, rest)
         }
-        _ => return Err(Complaint::new(format!("\"{text}\" names no transport"), LISTEN_FORM)),
+        _ => return Err(Complaint::new(format!("\"{text}\" names no transport"), form)),
     };
-    udp_only(transport, "listener")?;
-    let (host, port) = split_port(rest, LISTEN_FORM)?;
+    udp_only(transport, whose)?;
+    let (host, port) = split_port(rest, form)?;
     let Some(port) = port else {
-        return Err(Complaint::new(format!("\"{text}\" has no port"), LISTEN_FORM));
+        return Err(Complaint::new(format!("\"{text}\" has no port"), form));
     };
-    let ip = literal(host).ok_or_else(|| no_literal(host, LISTEN_FORM))?;
+    let ip = literal(host).ok_or_else(|| no_literal(host, form))?;
     if ip.is_multicast() {
-        return Err(Complaint::new(format!("{ip} is a multicast address"), LISTEN_FORM));
+        return Err(Complaint::new(format!("{ip} is a multicast address"), form));
     }
     Ok(SocketAddr::new(ip, port))
 }
@@ -69,8 +86,8 @@ pub fn advertised(text: &str) -> Result<(String, Option<u16>), Complaint> {
     }
 }
 
-/// The address of a backend: a SIP URI with an IP address; the port is 5060 unless written.
-pub fn backend(uri: &str) -> Result<SocketAddr, Complaint> {
+/// Where a backend is: a SIP URI with an IP address, whose port is 5060 unless written, or with a name.
+pub fn backend(uri: &str) -> Result<Target, Complaint> {
     let scheme = uri.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
     let rest = match scheme.as_deref() {
         Some("sip") => &uri[4..],
@@ -88,9 +105,13 @@ pub fn backend(uri: &str) -> Result<SocketAddr, Complaint> {
         return Err(Complaint::new("the URI of a backend has no header fields", BACKEND_FORM));
     }
     let (rest, parameters) = rest.split_once(';').unwrap_or((rest, ""));
+    let mut transport_written = false;
     for parameter in parameters.split(';').filter(|parameter| !parameter.is_empty()) {
         match parameter.to_ascii_lowercase().split_once('=') {
-            Some(("transport", transport)) => udp_only(transport, "backend")?,
+            Some(("transport", transport)) => {
+                udp_only(transport, "backend")?;
+                transport_written = true;
+            }
             _ => {
                 let message = format!("the parameter \";{parameter}\" means nothing to a backend");
                 return Err(Complaint::new(message, "leave it out; only ;transport=udp is known"));
@@ -98,12 +119,26 @@ pub fn backend(uri: &str) -> Result<SocketAddr, Complaint> {
         }
     }
     let (host, port) = split_port(rest, BACKEND_FORM)?;
-    let ip = literal(host).ok_or_else(|| no_literal(host, BACKEND_FORM))?;
+    let Some(ip) = literal(host) else {
+        if !may_be_looked_up(host) {
+            let message = format!("\"{host}\" is neither an IP address nor a host name");
+            return Err(Complaint::new(message, BACKEND_FORM));
+        }
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let families = Families { ipv4: true, ipv6: true };
+        return Ok(Target::Name(Name { host, port, transport_written, families }));
+    };
     let broadcast = ip == IpAddr::V4(Ipv4Addr::BROADCAST);
     if ip.is_unspecified() || ip.is_multicast() || broadcast {
         return Err(Complaint::new(format!("{ip} is the address of no single host"), BACKEND_FORM));
     }
-    Ok(SocketAddr::new(ip, port.unwrap_or(SIP_PORT)))
+    Ok(Target::Address(SocketAddr::new(ip, port.unwrap_or(SIP_PORT))))
+}
+
+/// A host name whose last label starts with a letter (RFC 3261 25.1): else it is an address with a slip in it.
+fn may_be_looked_up(host: &str) -> bool {
+    let top = host.strip_suffix('.').unwrap_or(host).rsplit('.').next().unwrap_or_default();
+    is_host_name(host) && top.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
 /// Where the admin page listens; "off" for nowhere.
@@ -134,7 +169,7 @@ pub fn is_sip_uri(text: &str) -> bool {
 pub fn is_host_name(host: &str) -> bool {
     let label = |label: &str| {
         let inner = label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-        !label.is_empty() && inner && !label.starts_with('-') && !label.ends_with('-')
+        (1..=63).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
     };
     let name = host.strip_suffix('.').unwrap_or(host);
     // All digits and dots is an address that did not parse, not a name.
@@ -184,7 +219,7 @@ fn split_port<'a>(text: &'a str, form: &str) -> Result<(&'a str, Option<u16>), C
 
 fn no_literal(host: &str, form: &str) -> Complaint {
     if is_host_name(host) {
-        let message = format!("\"{host}\" is a host name; looking up names (DNS) comes later");
+        let message = format!("\"{host}\" is a host name; only a backend may have one");
         return Complaint::new(message, format!("write its IP address: {form}"));
     }
     Complaint::new(format!("\"{host}\" is no IP address"), form)
@@ -207,14 +242,29 @@ mod tests {
         check("UDP:[2001:db8::1]:5070", "[2001:db8::1]:5070");
         check("udp:0.0.0.0:5060", "0.0.0.0:5060");
         let check = |text: &str, expected: &str| {
-            assert_eq!(backend(text).unwrap(), expected.parse().unwrap(), "{text}");
+            let expected = Target::Address(expected.parse().unwrap());
+            assert_eq!(backend(text).unwrap(), expected, "{text}");
         };
         check("sip:10.0.0.1", "10.0.0.1:5060");
         check("SIP:10.0.0.1:5070;transport=UDP", "10.0.0.1:5070");
         check("sip:[2001:db8::2]", "[2001:db8::2]:5060");
+        assert_eq!(dns_server("udp:127.0.0.1:5353").unwrap(), "127.0.0.1:5353".parse().unwrap());
         assert!(message(advertised("2001:db8::5")).contains("brackets"));
         assert_eq!(advertised("[2001:db8::5]:5060").unwrap(), ("[2001:db8::5]".into(), Some(5060)));
         assert_eq!(advertised("SIP.example.com").unwrap(), ("sip.example.com".into(), None));
+    }
+
+    #[test]
+    fn names_of_backends_are_read_and_not_resolved() {
+        let check = |text: &str, host: &str, port: Option<u16>, transport_written: bool| {
+            let families = Families { ipv4: true, ipv6: true };
+            let expected = Name { host: host.to_owned(), port, transport_written, families };
+            assert_eq!(backend(text).unwrap(), Target::Name(expected), "{text}");
+        };
+        check("sip:pool.example.com", "pool.example.com", None, false);
+        check("sip:Pool.Example.COM.:5070", "pool.example.com", Some(5070), false);
+        check("sip:registrar;transport=UDP", "registrar", None, true);
+        check("sip:3com.example", "3com.example", None, false);
     }
 
     #[test]
@@ -231,7 +281,7 @@ mod tests {
         check("udp:192.0.2.1:99999", "is no port");
         check("udp:192.0.2.300:5060", "no IP address");
         check("udp:2001:db8::1:5060", "without brackets");
-        check("udp:edge.example.com:5060", "DNS");
+        check("udp:edge.example.com:5060", "only a backend");
         check("udp:224.0.0.1:5060", "multicast");
         let check = |text: &str, part: &str| {
             let message = message(backend(text));
@@ -243,9 +293,22 @@ mod tests {
         check("sip:10.0.0.1;transport=tcp", "comes later");
         check("sip:10.0.0.1;maddr=10.0.0.2", "means nothing");
         check("sip:10.0.0.1?Subject=x", "header fields");
-        check("sip:registrar.example.com", "DNS");
+        check("sip:10.0.0.1o", "neither an IP address nor a host name");
+        check("sip:10.0.0.300", "neither an IP address nor a host name");
+        check("sip:my_pool.example.com", "neither");
+        check(&format!("sip:{}.example", "x".repeat(64)), "neither");
+        check("sip:pool.example.com:0", "port 0");
         check("sip:0.0.0.0", "no single host");
         check("sip:10.0.0.1:0", "port 0");
-        check("sip:", "no IP address");
+        check("sip:", "neither an IP address");
+        let check = |text: &str, part: &str| {
+            let message = message(dns_server(text));
+            assert!(message.contains(part), "{text}: {message}");
+        };
+        check("127.0.0.1", "no transport");
+        check("udp:127.0.0.1", "no port");
+        check("tls:192.0.2.53:853", "comes later");
+        check("udp:0.0.0.0:53", "nobody answers");
+        check("udp:dns.example.com:53", "only a backend");
     }
 }

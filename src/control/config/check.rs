@@ -13,12 +13,16 @@ use super::{Config, address};
 
 mod admin;
 mod backends;
+mod dns;
 mod limits;
 mod listen;
 mod node;
 mod pool;
 pub(super) mod probe;
 mod route;
+mod trace;
+
+pub(super) use pool::is_ours;
 
 /// Judges `file`, which was read from `path`.
 pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option<Config> {
@@ -29,13 +33,14 @@ pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option
     let pools = pool::check(file, &listeners, folder, problems);
     let rules = route::check(file, problems);
     let admin = admin::check(&file.admin, folder, problems);
+    let trace = trace::check(file, folder, problems);
     if problems.has_errors() {
         return None;
     }
     let listeners = listeners.into_iter().flatten().collect();
     let pools = pools.into_iter().flatten().collect();
     let anycast = probe::anycast(&file.listen).collect();
-    Some(Config { node: node?, listeners, anycast, pools, rules, limits, shard_limits, admin: admin? })
+    Some(Config { node: node?, listeners, anycast, pools, rules, limits, shard_limits, admin: admin?, trace })
 }
 
 /// Turns a complaint about a value into a problem at its place.

@@ -29,6 +29,8 @@ pub struct File {
     pub limits: Limits,
     /// `[admin]`.
     pub admin: Admin,
+    /// `[trace]`.
+    pub trace: Trace,
 }
 
 /// `[admin]`.
@@ -65,6 +67,14 @@ pub struct Node {
     pub drain_hook: Option<At<Vec<At<String>>>>,
     /// `watch_config`.
     pub watch_config: Option<At<bool>>,
+    /// `dns`.
+    pub dns: Option<At<Vec<At<String>>>>,
+    /// `dns_ttl_min_seconds`.
+    pub dns_ttl_min_seconds: Option<At<i64>>,
+    /// `dns_ttl_max_seconds`.
+    pub dns_ttl_max_seconds: Option<At<i64>>,
+    /// `dns_stale_max_seconds`.
+    pub dns_stale_max_seconds: Option<At<i64>>,
 }
 
 /// A number, or a word in its place.
@@ -221,4 +231,67 @@ pub struct Limits {
     pub socket_buffer_bytes: Option<At<i64>>,
     /// `retry_after_seconds`.
     pub retry_after_seconds: Option<At<i64>>,
+}
+
+/// `[trace]`.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// `hep`.
+    pub hep: Option<Hep>,
+    /// `pcap`.
+    pub pcap: Option<Pcap>,
+    /// `decisions`.
+    pub decisions: Option<Decisions>,
+}
+
+/// Which messages a trace has.
+#[derive(Debug, Default)]
+pub struct Choice {
+    /// `sample`.
+    pub sample: Option<At<i64>>,
+    /// `pool`.
+    pub pool: Option<At<Vec<At<String>>>>,
+    /// `call_id`.
+    pub call_id: Option<At<String>>,
+    /// `aor`.
+    pub aor: Option<At<String>>,
+}
+
+/// `hep = { .. }`.
+#[derive(Debug)]
+pub struct Hep {
+    /// The whole entry.
+    pub span: Range<usize>,
+    /// `sink`.
+    pub sink: Option<At<String>>,
+    /// `node_id`.
+    pub node_id: Option<At<i64>>,
+    /// `password`.
+    pub password: Option<At<String>>,
+    /// Which messages.
+    pub choice: Choice,
+}
+
+/// `pcap = { .. }`.
+#[derive(Debug)]
+pub struct Pcap {
+    /// The whole entry.
+    pub span: Range<usize>,
+    /// `folder`.
+    pub folder: Option<At<String>>,
+    /// `file_bytes_max`.
+    pub file_bytes_max: Option<At<i64>>,
+    /// `files`.
+    pub files: Option<At<i64>>,
+    /// Which messages.
+    pub choice: Choice,
+}
+
+/// `decisions = { .. }`.
+#[derive(Debug)]
+pub struct Decisions {
+    /// `file`.
+    pub file: Option<At<String>>,
+    /// `per_second_max`.
+    pub per_second_max: Option<At<i64>>,
 }

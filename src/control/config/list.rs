@@ -48,6 +48,12 @@ impl Flags {
     pub const fn is_usable(self) -> bool {
         self.0 & (Self::INACTIVE | Self::DISABLED) == 0
     }
+
+    /// Whether a host name must not be looked up.
+    #[must_use]
+    pub const fn says_no_dns(self) -> bool {
+        self.0 & Self::NO_DNS != 0
+    }
 }
 
 /// One destination.

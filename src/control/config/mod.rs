@@ -3,9 +3,11 @@
 //! Owns: [`Config`], whose values cannot be wrong, and the way to it: `read` (shape), `check` (meaning).
 //! Knows nothing of shards or of the compiled table; `control::compile` makes that.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::resolve;
 use crate::control::health::{Declared, Settings};
 pub use crate::datapath::{Io, Steering};
 use crate::sip::ListenerId;
@@ -20,6 +22,7 @@ pub mod problem;
 mod read;
 pub mod secret;
 mod section;
+pub mod trace;
 
 use problem::Problems;
 use secret::Token;
@@ -43,6 +46,22 @@ pub struct Config {
     pub shard_limits: ShardLimits,
     /// `[admin]`.
     pub admin: Admin,
+    /// `[trace]`.
+    pub trace: trace::Trace,
+}
+
+impl Config {
+    /// Whether what is sent to `address` comes back to a listener of ours.
+    #[must_use]
+    pub fn is_ours(&self, address: SocketAddr) -> bool {
+        self.listeners.iter().any(|listener| check::is_ours(listener, address))
+    }
+
+    /// All names that backends have.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<resolve::Name> {
+        self.pools.iter().flat_map(resolve::members::names).cloned().collect()
+    }
 }
 
 /// `[admin]`.
@@ -75,6 +94,8 @@ pub struct Node {
     pub steering: Steering,
     /// Further host names of this edge, in lower case.
     pub aliases: Vec<String>,
+    /// Where names of backends are looked up, and how long answers hold.
+    pub dns: resolve::Settings,
     /// How the node ends.
     pub drain: Drain,
     /// An edited file is read again by itself.
@@ -117,7 +138,7 @@ pub struct Backend {
     /// Its URI as written: its identity.
     pub uri: String,
     /// Where it is reached.
-    pub address: SocketAddr,
+    pub target: Target,
     /// Its share of the keys against the others.
     pub weight: u32,
     /// Its relative weight, for `kamailio:11`.
@@ -147,6 +168,15 @@ impl Config {
             .filter(|(id, _)| !self.anycast.contains(id));
         check::probe::listener(unicast, wishes, address.is_ipv4())
     }
+}
+
+/// Where a backend is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// An address that was written.
+    Address(SocketAddr),
+    /// A name, which stands for any number of addresses.
+    Name(resolve::Name),
 }
 
 /// Bounds of a shard.

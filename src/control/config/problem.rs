@@ -113,6 +113,11 @@ impl Problems {
         }
     }
 
+    /// Records a warning about the file as a whole.
+    pub fn warning_in_file(&mut self, message: impl Into<String>, help: impl Into<String>) {
+        self.push(Severity::Warning, 0, None, message.into(), help.into());
+    }
+
     /// Takes in another file, so that problems can point into it.
     pub fn add_file(&mut self, path: &Path, text: &str) -> usize {
         self.files.push(Source { path: path.to_owned(), text: text.to_owned() });

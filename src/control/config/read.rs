@@ -12,6 +12,8 @@ use super::file::{
 use super::problem::Problems;
 use super::section::{Section, wrong_type};
 
+mod trace;
+
 /// Reads `text`; what can be read is returned even when there are problems.
 pub(super) fn read(text: &str, problems: &mut Problems) -> File {
     let (root, errors) = DeTable::parse_recoverable(text);
@@ -32,6 +34,7 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> File {
         route: sections(&mut top, "route", problems, route),
         limits: single(&mut top, "limits", problems, limits).unwrap_or_default(),
         admin: single(&mut top, "admin", problems, admin).unwrap_or_default(),
+        trace: single(&mut top, "trace", problems, trace::trace).unwrap_or_default(),
     };
     top.finish(problems);
     file
@@ -137,6 +140,10 @@ fn node(mut section: Section<'_>, _: Range<usize>, problems: &mut Problems) -> N
         drain_seconds: section.integer("drain_seconds", problems),
         drain_hook: section.strings("drain_hook", problems),
         watch_config: section.boolean("watch_config", problems),
+        dns: section.strings("dns", problems),
+        dns_ttl_min_seconds: section.integer("dns_ttl_min_seconds", problems),
+        dns_ttl_max_seconds: section.integer("dns_ttl_max_seconds", problems),
+        dns_stale_max_seconds: section.integer("dns_stale_max_seconds", problems),
     };
     section.finish(problems);
     node

@@ -7,6 +7,8 @@ use super::*;
 use crate::sip::ListenerId;
 use crate::sip::route::table::Action;
 
+mod trace;
+
 const GOOD: &str = r#"
 [[listen]]
 name = "public"
@@ -58,7 +60,10 @@ fn the_least_that_runs_has_the_defaults() {
     assert_eq!(config.admin.listen, Some("127.0.0.1:9060".parse().unwrap()));
     assert_eq!((&config.admin.socket, &config.admin.token), (&None, &None));
     assert_eq!(config.listeners[0].host, "192.0.2.1");
-    assert_eq!(config.pools[0].backends[0].address, "10.0.0.1:5060".parse().unwrap());
+    assert_eq!(
+        config.pools[0].backends[0].target,
+        Target::Address("10.0.0.1:5060".parse().unwrap())
+    );
     assert_eq!(config.rules[0].action, Action::Pool(0));
     assert!(config.rules[0].record_route && config.rules[0].path);
 }
@@ -73,6 +78,7 @@ fn the_full_file_shows_the_defaults() {
     assert_eq!(full.node.shards, least.node.shards);
     assert_eq!((full.node.io, full.node.steering), (least.node.io, least.node.steering));
     assert_eq!(full.node.aliases, least.node.aliases);
+    assert_eq!(full.node.dns, least.node.dns);
     assert_eq!(full.limits, least.limits);
     assert_eq!(full.shard_limits, least.shard_limits);
     assert_eq!(full.admin, least.admin);
@@ -276,6 +282,54 @@ fn routes_and_their_conditions() {
     assert_eq!(rule.rules[0].other_methods, ["DANCE"]);
     assert_eq!(rule.rules[0].listeners, [ListenerId(0)]);
     assert_eq!(rule.rules[0].domains, ["a.example"]);
+}
+
+#[test]
+fn the_keys_of_the_dns_are_read_and_judged() {
+    let with = |keys: &str| format!("[node]\n{keys}\n{GOOD}");
+    let dns = good(&with(
+        "dns = [\"udp:127.0.0.1:5353\", \"udp:[::1]:53\"]\ndns_ttl_min_seconds = 1\n\
+         dns_ttl_max_seconds = 60\ndns_stale_max_seconds = 0",
+    ))
+    .node
+    .dns;
+    assert_eq!(dns.servers, ["127.0.0.1:5353".parse().unwrap(), "[::1]:53".parse().unwrap()]);
+    let seconds = [dns.ttl_min, dns.ttl_max, dns.stale_max].map(|time| time.as_secs());
+    assert_eq!(seconds, [1, 60, 0]);
+    check(&with("dns = []"), &["2:7 no DNS server is named"]);
+    check(&with("dns = [\"127.0.0.1\"]"), &["2:8 \"127.0.0.1\" names no transport"]);
+    check(&with("dns_ttl_min_seconds = 0"), &["2:23 dns_ttl_min_seconds cannot be 0"]);
+    check(&with("dns_stale_max_seconds = -1"), &["2:25 dns_stale_max_seconds cannot be -1"]);
+    check(
+        &with("dns_ttl_min_seconds = 61\ndns_ttl_max_seconds = 60"),
+        &["3:23 dns_ttl_min_seconds is 61, more than dns_ttl_max_seconds, 60"],
+    );
+    let nine = ["\"udp:127.0.0.1:53\""; 9].join(", ");
+    check(&with(&format!("dns = [{nine}]")), &["2:168 more than 8 DNS servers"]);
+}
+
+#[test]
+fn a_name_is_looked_up_for_the_families_that_can_be_sent_to() {
+    let families = |text: &str| match &good(text).pools[0].backends[0].target {
+        Target::Name(name) => (name.families.ipv4, name.families.ipv6),
+        other => panic!("{other:?}"),
+    };
+    let named = GOOD.replace("sip:10.0.0.1", "sip:pool.example.com");
+    assert_eq!(families(&named), (true, false));
+    let second = "[[listen]]\nname = \"inner\"\naddress = \"udp:[2001:db8::1]:5060\"\n";
+    assert_eq!(families(&format!("{second}{named}")), (true, true));
+    let from = named.replace("name = \"servers\"", "name = \"servers\"\nsend_from = \"inner\"");
+    assert_eq!(families(&format!("{second}{from}")), (false, true));
+    let names = good(&format!("{second}{named}")).names();
+    assert_eq!(
+        names.iter().map(|name| name.host.as_str()).collect::<Vec<_>>(),
+        ["pool.example.com"]
+    );
+    check_instead(
+        "{ uri = \"sip:10.0.0.1\" }",
+        "{ uri = \"sip:a.example\" }, { uri = \"sip:A.example.\" }",
+        &["7:48 a.example is in this pool already"],
+    );
 }
 
 #[test]

@@ -35,8 +35,8 @@ fn uris(pool: &TablePool) -> Vec<&str> {
 #[test]
 fn who_leaves_is_known_for_a_while_and_never_picked() {
     let (before, after) = (config(&[(A, 0), (B, 0)]), config(&[(B, 0)]));
-    let fleet = Fleet::new(&before).unwrap();
-    let mut edited = fleet.edited(&after, Now(1_000_000)).unwrap();
+    let fleet = Fleet::new(&before, &Known::default()).unwrap();
+    let mut edited = fleet.edited(&after, &Known::default(), Now(1_000_000)).unwrap();
     let pool = table(&edited, &after, &good);
     assert_eq!(uris(&pool), [B, A]);
     assert_eq!((pool.balance.count(), pool.usable.len()), (1, 1));
@@ -49,31 +49,31 @@ fn who_leaves_is_known_for_a_while_and_never_picked() {
 #[test]
 fn who_comes_back_is_no_leaver_and_keeps_its_counters() {
     let (both, one) = (config(&[(A, 0), (B, 0)]), config(&[(B, 0)]));
-    let fleet = Fleet::new(&both).unwrap();
+    let fleet = Fleet::new(&both, &Known::default()).unwrap();
     let meter = fleet.pools()[0].members[0].meter;
-    let without = fleet.edited(&one, Now(1)).unwrap();
-    let again = without.edited(&both, Now(2)).unwrap();
+    let without = fleet.edited(&one, &Known::default(), Now(1)).unwrap();
+    let again = without.edited(&both, &Known::default(), Now(2)).unwrap();
     assert!(again.pools()[0].leaving.is_empty());
     assert_eq!(again.pools()[0].members[0].meter, meter);
     // Another place in the file is nothing to the counters.
-    let swapped = again.edited(&config(&[(B, 0), (A, 0)]), Now(3)).unwrap();
+    let swapped = again.edited(&config(&[(B, 0), (A, 0)]), &Known::default(), Now(3)).unwrap();
     assert_eq!(swapped.pools()[0].members[1].meter, meter);
 }
 
 #[test]
 fn a_balance_is_compiled_again_only_when_its_members_change() {
     let before = config(&[(A, 0), (B, 0)]);
-    let fleet = Fleet::new(&before).unwrap();
-    let same = fleet.edited(&config(&[(A, 0), (B, 5)]), Now(1)).unwrap();
+    let fleet = Fleet::new(&before, &Known::default()).unwrap();
+    let same = fleet.edited(&config(&[(A, 0), (B, 5)]), &Known::default(), Now(1)).unwrap();
     assert!(std::ptr::eq(fleet.pools()[0].balance(), same.pools()[0].balance()));
-    let other = fleet.edited(&config(&[(A, 0), (C, 0)]), Now(1)).unwrap();
+    let other = fleet.edited(&config(&[(A, 0), (C, 0)]), &Known::default(), Now(1)).unwrap();
     assert!(!std::ptr::eq(fleet.pools()[0].balance(), other.pools()[0].balance()));
 }
 
 #[test]
 fn a_lower_priority_gets_keys_only_when_no_higher_one_can() {
     let config = config(&[(A, 10), (B, 10), (C, -1)]);
-    let fleet = Fleet::new(&config).unwrap();
+    let fleet = Fleet::new(&config, &Known::default()).unwrap();
     let usable = |out: &'static [&'static str]| {
         let standing = move |_: &Pool, member: &Member| Standing {
             takes_new: !out.contains(&member.uri()),
@@ -90,7 +90,7 @@ fn a_lower_priority_gets_keys_only_when_no_higher_one_can() {
 #[test]
 fn the_dead_and_the_slow_are_marked() {
     let config = config(&[(A, 0), (B, 0)]);
-    let fleet = Fleet::new(&config).unwrap();
+    let fleet = Fleet::new(&config, &Known::default()).unwrap();
     let standing = |_: &Pool, member: &Member| match member.uri() {
         A => Standing { takes_new: false, is_down: true, share: SHARE_ALL },
         _ => Standing { share: 6_554, ..Standing::GOOD },
@@ -108,9 +108,9 @@ fn leavers_are_bounded() {
     let listed = |uris: &[String]| {
         config(&uris.iter().map(|uri| (uri.as_str(), 0)).collect::<Vec<_>>())
     };
-    let mut fleet = Fleet::new(&listed(&many(0))).unwrap();
+    let mut fleet = Fleet::new(&listed(&many(0)), &Known::default()).unwrap();
     for step in 1..5 {
-        fleet = fleet.edited(&listed(&many(step * 200)), Now(step as u64)).unwrap();
+        fleet = fleet.edited(&listed(&many(step * 200)), &Known::default(), Now(step as u64)).unwrap();
     }
     let leaving = &fleet.pools()[0].leaving;
     assert_eq!(leaving.len(), LEAVING_MAX);

@@ -10,7 +10,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::sip::Now;
+use crate::sip::balance::hash_key;
+use crate::sip::probe::ProbeRequest;
+use crate::sip::{ListenerId, Now};
 
 mod history;
 mod latency;
@@ -65,6 +67,23 @@ pub struct Probe {
     pub call_id: u64,
     /// Its CSeq number.
     pub cseq: u32,
+}
+
+impl Probe {
+    /// What [`probe::write`](crate::sip::probe::write) needs, for this listener and shard.
+    #[must_use]
+    pub fn request(&self, listener: ListenerId, shard: u8) -> ProbeRequest<'_> {
+        ProbeRequest {
+            listener,
+            shard,
+            method: &self.settings.method,
+            target: &self.uri,
+            from: self.from.as_deref().or(self.settings.from.as_deref()),
+            user_agent: concat!("sipedge/", env!("CARGO_PKG_VERSION")),
+            call_id: self.call_id,
+            cseq: self.cseq,
+        }
+    }
 }
 
 /// What the table has to know of a backend.
@@ -149,7 +168,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Without any pool; `seed` spreads probes, so that nodes do not ask together.
+    /// Without any pool; `seed` spreads probes and makes their Call-IDs, so that it should be another in each run.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
@@ -232,7 +251,8 @@ impl Health {
         }
         let id = self.schedule.due_probe(now)?;
         self.probes_made += 1;
-        let call_id = self.probes_made;
+        // Two runs of a node differ by their seed: no backend takes the probe of one for a retransmission of the other's.
+        let call_id = hash_key(&[&self.seed.to_le_bytes(), &self.probes_made.to_le_bytes()]);
         let probe = {
             let target = self.targets.get_mut(&id)?;
             let cseq = target.ask(now);

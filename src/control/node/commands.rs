@@ -62,7 +62,7 @@ impl Node {
         }
         let edit = reload::plan(&self.config, &new).map_err(|why| vec![why])?;
         let now = self.shards.now();
-        let fleet = self.fleet.edited(&edit.config, now).map_err(|why| vec![why])?;
+        let fleet = self.fleet.edited(&edit.config, &self.known, now).map_err(|why| vec![why])?;
         self.health.adopt(now, &probing::specs(fleet.pools()));
         let table = Arc::new(self.compiled(&edit.config, &fleet));
         if let Err(why) = self.shards.install(&table) {
@@ -76,6 +76,9 @@ impl Node {
             }
         }
         lines.extend(edit.restart.iter().map(|key| format!("needs a restart: {key}")));
+        self.names.ask(edit.config.names(), edit.config.node.dns.clone());
+        let used = edit.config.names();
+        self.known.retain(|name| used.contains(name));
         self.silence.keep(|meter| fleet.has_meter(meter));
         self.watch = match self.watch.take() {
             kept @ Some(_) if edit.config.node.watch_config => kept,
@@ -83,6 +86,9 @@ impl Node {
         };
         (self.config, self.fleet, self.table) = (edit.config, fleet, table);
         self.revision = self.health.revision();
+        if let Err(why) = self.trace() {
+            lines.push(format!("nothing is traced any more: {why}"));
+        }
         Ok(lines)
     }
 

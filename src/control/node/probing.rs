@@ -8,7 +8,7 @@ use super::Node;
 use crate::control::fleet::{Member, Pool, SHARE_ALL, Standing};
 use crate::control::health::{BackendSpec, Health, PoolSpec, Probe};
 use crate::datapath::Outgoing;
-use crate::sip::probe::{self, ProbeRequest};
+use crate::sip::probe as sip_probe;
 use crate::sip::Now;
 
 use super::silence::Count;
@@ -33,17 +33,9 @@ impl Node {
         let listener = listener.ok_or("no unicast listener reaches it")?;
         // All through one shard: they are few, and their order is kept.
         let shard = 0;
-        let request = ProbeRequest {
-            listener,
-            shard,
-            method: &probe.settings.method,
-            target: &probe.uri,
-            from: probe.from.as_deref().or(probe.settings.from.as_deref()),
-            call_id: self.probe_base.wrapping_add(probe.call_id),
-            cseq: probe.cseq,
-        };
+        let request = probe.request(listener, shard);
         let mut bytes = Vec::new();
-        let transaction = probe::write(&self.table, &request, &mut bytes);
+        let transaction = sip_probe::write(&self.table, &request, &mut bytes);
         let outgoing = Outgoing { listener, destination: probe.address, bytes };
         self.shards.send(usize::from(shard), outgoing).map_err(|error| error.to_string())?;
         Ok(transaction)
@@ -63,7 +55,7 @@ impl Node {
                 // Nothing answers an ACK: those alone are no silence.
                 let waits = traffic.last_request > traffic.last_response;
                 if let Some((requests, since)) = silence.filter(|_| waits) {
-                    self.health.on_silence(now, member.address, requests, since);
+                    self.health.on_silence(now, member.of.address, requests, since);
                 }
             }
         }
@@ -86,7 +78,7 @@ fn backend_spec(member: &Member) -> BackendSpec {
     BackendSpec {
         identity: member.uri().to_owned(),
         uri: member.uri().to_owned(),
-        address: member.address,
+        address: member.of.address,
         from: member.config.ping_from.clone(),
         probed: member.config.probed,
         declared: member.config.declared,

@@ -40,6 +40,18 @@ impl Node {
         }
     }
 
+    /// The state of everything in a line.
+    pub(crate) fn status_line(&self) -> String {
+        let members: usize = self.fleet.pools().iter().map(|pool| pool.members.len()).sum();
+        let usable: usize = self.table.pools.iter().map(|pool| pool.usable.len()).sum();
+        let state = if self.is_draining { "draining" } else { "running" };
+        let refused = match &self.reloads.last {
+            Some(last) if !last.taken => "; the last reload was refused",
+            _ => "",
+        };
+        format!("{state}: {usable} of {members} backends take new calls{refused}")
+    }
+
     /// A moment of the shards' clock in milliseconds since 1970.
     pub(super) const fn calendar_ms(&self, at: Now) -> u64 {
         self.origin_ms.saturating_add(at.0 / 1_000)
@@ -52,9 +64,9 @@ fn view_pool(pool: &Pool, table: &TablePool, health: PoolView, now: Now) -> view
         let shares = shares(table);
         let member = |(index, member): (usize, &Member)| view::Backend {
             uri: member.uri().to_owned(),
-            address: member.address.to_string(),
-            weight: member.config.weight,
-            priority: member.config.priority,
+            address: member.of.address.to_string(),
+            weight: member.of.weight,
+            priority: member.of.priority,
             meter: member.meter,
             takes_new: u16::try_from(index).is_ok_and(|index| table.usable.contains(index)),
             share: shares.as_ref().and_then(|shares| shares.get(index).copied()),

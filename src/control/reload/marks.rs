@@ -21,6 +21,10 @@ aliases = []
 drain_seconds = 5
 drain_hook = ["/bin/true"]
 watch_config = false
+dns = ["udp:192.0.2.53:53"]
+dns_ttl_min_seconds = 6
+dns_ttl_max_seconds = 3000
+dns_stale_max_seconds = 80000
 [[listen]]
 name = "public"
 address = "udp:192.0.2.1:5060"
@@ -75,6 +79,10 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("node", "drain_seconds", "drain_seconds = 5", "drain_seconds = 6"),
     ("node", "drain_hook", "/bin/true", "/bin/false"),
     ("node", "watch_config", "watch_config = false", "watch_config = true"),
+    ("node", "dns", "192.0.2.53", "192.0.2.54"),
+    ("node", "dns_ttl_min_seconds", "dns_ttl_min_seconds = 6", "dns_ttl_min_seconds = 7"),
+    ("node", "dns_ttl_max_seconds", "dns_ttl_max_seconds = 3000", "dns_ttl_max_seconds = 3001"),
+    ("node", "dns_stale_max_seconds", "dns_stale_max_seconds = 80000", "dns_stale_max_seconds = 1"),
     ("listen", "name", "name = \"private\"", "name = \"inner\""),
     ("listen", "address", "10.0.0.254:5060", "10.0.0.254:5070"),
     ("listen", "advertise", "203.0.113.1", "203.0.113.2"),

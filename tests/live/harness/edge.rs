@@ -26,6 +26,8 @@ pub(crate) struct Setup {
     pub(crate) shards: u8,
     pub(crate) io: &'static str,
     pub(crate) steering: &'static str,
+    /// Sections that only this case has.
+    pub(crate) more: String,
     /// Only for the stand-in: what it does wrong.
     pub(crate) fault: &'static str,
 }
@@ -41,6 +43,7 @@ impl Setup {
             shards: 2,
             io: "auto",
             steering: "auto",
+            more: String::new(),
             fault: "none",
         }
     }
@@ -74,6 +77,7 @@ impl Setup {
         }
         let _ =
             write!(text, "]\n\n[[route]]\npool = \"backends\"\n\n[admin]\nlisten = \"{admin}\"\n");
+        text.push_str(&self.more);
         text
     }
 

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Bits of `CapEff` (linux/capability.h).
-const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(crate) enum Need {
     IoUring,
     /// The right to make network namespaces, and the `ip` program.
     Netns,
+    /// tshark and sngrep, which read traces.
+    Readers,
     /// The address ::1.
     Ipv6,
     /// The edge itself: its stand-in cannot do this.
@@ -38,8 +40,8 @@ impl Need {
             Self::Bpf if !has("clang") => (false, "needs an edge with eBPF (apt install clang)"),
             Self::Bpf => {
                 let right =
-                    has_right(CAP_SYS_ADMIN) || (has_right(CAP_BPF) && has_right(CAP_NET_ADMIN));
-                (right, "needs CAP_BPF and CAP_NET_ADMIN (run as root)")
+                    has_right(CAP_SYS_ADMIN) || (has_right(CAP_BPF) && has_right(CAP_PERFMON));
+                (right, "needs CAP_BPF and CAP_PERFMON (run as root)")
             }
             Self::IoUring => {
                 let off = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled")
@@ -48,6 +50,10 @@ impl Need {
             }
             Self::Netns if !has("ip") => (false, "needs ip (apt install iproute2)"),
             Self::Netns => (has_right(CAP_SYS_ADMIN), "needs CAP_SYS_ADMIN (run as root)"),
+            Self::Readers => {
+                let are_there = has("tshark") && has("sngrep");
+                (are_there, "needs tshark and sngrep (apt install tshark sngrep)")
+            }
             Self::Ipv6 => {
                 (UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok(), "needs the address ::1")
             }

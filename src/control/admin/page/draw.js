@@ -66,7 +66,7 @@ export function heat(canvas, columns, bounds, room) {
   if (low < 0) low = 0;
   while (high > low + 7 && !used[high]) high -= 1;
   low = Math.max(0, Math.min(low, high - 7));
-  const left = 58, rows = high - low + 1;
+  const left = 72, rows = high - low + 1;
   const cell = { width: (width - left) / room, height: height / rows };
   const rgb = colour("--heat");
   pen.font = "12px system-ui, sans-serif";
@@ -81,13 +81,15 @@ export function heat(canvas, columns, bounds, room) {
     pen.fillRect(left, y, width - left, Math.max(1, cell.height - 1));
   }
   shown.forEach((counts, index) => {
-    const x = width - (shown.length - index) * cell.width;
+    // Whole pixels: a gap or an overlap of a part of one would show as a stripe.
+    const x = Math.round(width - (shown.length - index) * cell.width);
+    const next = Math.round(width - (shown.length - index - 1) * cell.width);
     for (let place = low; place <= high; place += 1) {
       if (!counts[place]) continue;
       const strength = 0.15 + 0.85 * Math.log1p(counts[place]) / Math.log1p(most);
       pen.fillStyle = `rgba(${rgb}, ${strength.toFixed(2)})`;
       const y = height - (place - low + 1) * cell.height;
-      pen.fillRect(x, y, Math.ceil(cell.width), Math.max(1, cell.height - 1));
+      pen.fillRect(x, y, next - x, Math.max(1, cell.height - 1));
     }
   });
 }

@@ -1,7 +1,5 @@
 //! Places: silent connections delay nobody, streams have places of their own, readers that stall are cut.
 
-use std::io::BufRead as _;
-
 use super::*;
 
 /// Opens an event stream and reads its first snapshot.

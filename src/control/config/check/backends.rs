@@ -9,7 +9,7 @@ use super::super::address::Complaint;
 use super::super::file::{At, Backend as FileBackend, Pool as FilePool};
 use super::super::list::{self, Flags, List};
 use super::super::problem::{Problems, Severity};
-use super::super::{Backend, address};
+use super::super::{Backend, Target, address};
 use super::pool::{Found, Place};
 use super::{accept, within};
 use crate::control::health::Declared;
@@ -69,11 +69,11 @@ fn written(entry: &FileBackend, balance: Spec, problems: &mut Problems) -> Optio
         problems.missing(&entry.span, "this backend has no uri", help);
         return None;
     };
-    let address = accept(uri, address::backend(&uri.value), problems)?;
+    let target = accept(uri, address::backend(&uri.value), problems)?;
     let weight = weight.unwrap_or(0);
     let backend = Backend {
         uri: uri.value.clone(),
-        address,
+        target,
         weight: weight_or_default(weight, balance),
         rweight: weight,
         priority: priority.unwrap_or(0),
@@ -157,10 +157,16 @@ fn listed(
     let entry = |entry: &list::Entry| {
         let place = (entry.line, column(entry.line, &entry.uri));
         match address::backend(&entry.uri) {
-            Ok(address) => {
+            Ok(Target::Name(name)) if entry.flags.says_no_dns() => {
+                let message = format!("{name} is left out: its flags say not to look it up (16)");
+                let help = "write its IP address, or take 16 from its flags";
+                problems.in_file(Severity::Warning, file, place, message, help);
+                None
+            }
+            Ok(target) => {
                 let backend = Backend {
                     uri: entry.uri.clone(),
-                    address,
+                    target,
                     weight: weight_or_default(entry.attributes.weight, balance),
                     rweight: entry.attributes.rweight,
                     priority: entry.priority,
@@ -184,18 +190,40 @@ fn listed(
 #[cfg(test)]
 mod tests {
     use super::super::super::parse;
+    use super::{Declared, Flags, declared};
+
+    #[test]
+    fn flags_name_the_state_that_a_backend_starts_in() {
+        let rows = [
+            (0, Declared::Active),
+            (8, Declared::Active),
+            (2, Declared::Trying),
+            (1, Declared::Inactive),
+            (9, Declared::Inactive),
+            (4, Declared::Disabled),
+            (7, Declared::Disabled),
+        ];
+        for (flags, expected) in rows {
+            assert_eq!(declared(Flags(flags)), expected, "{flags}");
+        }
+    }
 
     #[test]
     fn problems_of_a_list_point_into_the_list() {
         let folder = std::env::temp_dir().join(format!("sipedge-list-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("d.list"), "1 sip:10.0.0.1\n1 sip:registrar.example.com\n")
-            .unwrap();
+        let list = "1 sip:10.0.0.1\n1 sip:registrar.example.com;transport=tcp\n\
+                    1 sip:quiet.example.com 16\n1 pool.example.com 8\n";
+        std::fs::write(folder.join("d.list"), list).unwrap();
         let text = "[[listen]]\nname = \"a\"\naddress = \"udp:192.0.2.1:5060\"\n[[pool]]\nname = \"p\"\nlist = \"d.list\"\n\
                         [[route]]\npool = \"p\"\n";
-        let problems = parse(&folder.join("a.toml"), text).expect_err("a host name");
-        let place = problems.place(problems.sorted()[0]);
+        let problems = parse(&folder.join("a.toml"), text).expect_err("a transport of later");
         std::fs::remove_dir_all(&folder).unwrap();
-        assert!(place.ends_with("d.list:2:3"), "{place}");
+        let found = problems.sorted();
+        let (places, messages): (Vec<_>, Vec<_>) =
+            found.iter().map(|p| (problems.place(p), p.message.as_str())).unzip();
+        assert_eq!(found.len(), 2, "{messages:?}");
+        assert!(places[0].ends_with("d.list:2:3") && messages[0].contains("comes later"));
+        assert!(places[1].ends_with("d.list:3:3") && messages[1].contains("left out"));
     }
 }

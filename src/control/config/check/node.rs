@@ -6,7 +6,7 @@ use super::super::address::{is_host_name, literal};
 use super::super::file::{At, Count, Node as FileNode};
 use super::super::problem::Problems;
 use super::super::{Drain, Io, Node, Steering, secret};
-use super::{accept, within, word};
+use super::{accept, dns, within, word};
 use crate::sip::route::table::{Key, SHARDS_MAX};
 
 /// Key ids are one base64 digit.
@@ -38,6 +38,7 @@ pub(super) fn check(file: &FileNode, folder: &Path, problems: &mut Problems) -> 
         aliases: aliases(file, problems),
         drain: drain(file, problems),
         watch_config: file.watch_config.as_ref().is_some_and(|at| at.value),
+        dns: dns::check(file, problems),
     })
 }
 

@@ -1,16 +1,17 @@
 //! `[[pool]]`: keys, ways to balance, backends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path;
 
 use super::super::file::{At, File, Pool as FilePool};
 use super::super::problem::{Problems, did_you_mean};
-use super::super::{Backend, Pool, address};
+use super::super::{Backend, Pool, Target, address};
 use super::backends;
 use super::probe::{self, Senders};
 use super::{accept, find_name, unique_name, word};
+use crate::control::resolve::Name;
 use crate::sip::ListenerId;
 use crate::sip::balance::spec::SpecError;
 use crate::sip::balance::{BACKENDS_MAX, Spec};
@@ -40,7 +41,8 @@ pub(super) fn check(
         let match_source = section.match_source.as_ref();
         let match_source = match_source.and_then(|at| word(at, "match_source", &words, problems));
         let spec = balance.unwrap_or_default();
-        let found = backends::check(section, spec, folder, problems);
+        let mut found = backends::check(section, spec, folder, problems);
+        set_families(&mut found, send_from, listeners);
         reachable(&found, send_from, listeners, problems);
         let senders = Senders { file, listeners };
         let probe = probe::check(section, &senders, &found, problems);
@@ -173,6 +175,25 @@ fn send_from(section: &FilePool, file: &File, problems: &mut Problems) -> Option
     u8::try_from(index).ok().map(ListenerId)
 }
 
+/// A name is looked up for the IP families that can be sent to.
+fn set_families(
+    found: &mut [Found],
+    send_from: Option<ListenerId>,
+    listeners: &[Option<Listener>],
+) {
+    let only = send_from.map(|id| usize::from(id.0));
+    let senders =
+        listeners.iter().enumerate().filter(|(place, _)| only.is_none_or(|only| only == *place));
+    let senders: Vec<SocketAddr> =
+        senders.filter_map(|(_, listener)| Some(listener.as_ref()?.address)).collect();
+    for Found { backend, .. } in found {
+        if let Target::Name(name) = &mut backend.target {
+            name.families.ipv4 = senders.iter().any(SocketAddr::is_ipv4);
+            name.families.ipv6 = senders.iter().any(SocketAddr::is_ipv6);
+        }
+    }
+}
+
 /// Each backend once, reachable from a listener, and no listener of our own.
 fn reachable(
     found: &[Found],
@@ -189,10 +210,20 @@ fn reachable(
         );
     }
     let mut seen: HashMap<SocketAddr, &str> = HashMap::new();
+    let mut seen_names: HashSet<&Name> = HashSet::new();
     let send_from = send_from.and_then(|id| listeners.get(usize::from(id.0))?.as_ref());
     let all_known = !listeners.is_empty() && listeners.iter().all(Option::is_some);
     for Found { backend, place } in found {
-        let address = backend.address;
+        let address = match &backend.target {
+            Target::Address(address) => *address,
+            Target::Name(name) => {
+                if !seen_names.insert(name) {
+                    let message = format!("{name} is in this pool already");
+                    place.error(problems, message, "name each backend once");
+                }
+                continue;
+            }
+        };
         if let Some(other) = seen.insert(address, &backend.uri) {
             let message = format!("{address} is in this pool already, as {other}");
             place.error(problems, message, "name each backend once; use weight for a larger share");
@@ -214,7 +245,8 @@ fn reachable(
     }
 }
 
-fn is_ours(listener: &Listener, address: SocketAddr) -> bool {
+/// Whether what is sent to `address` comes back to `listener`.
+pub(in crate::control::config) fn is_ours(listener: &Listener, address: SocketAddr) -> bool {
     let bound = listener.address;
     let advertised = address::literal(&listener.host).map(|ip| SocketAddr::new(ip, listener.port));
     let wildcard = bound.ip().is_unspecified()

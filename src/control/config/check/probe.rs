@@ -4,9 +4,9 @@
 
 use std::net::SocketAddr;
 
-use super::super::address;
 use super::super::file::{At, Count, File, Listen, Pool as FilePool, Probe, ProbeTable};
 use super::super::problem::Problems;
+use super::super::{Target, address};
 use super::pool::{Found, Place};
 use super::{find_name, within};
 use crate::control::health::{Alive, Codes, Settings};
@@ -241,7 +241,10 @@ fn leaves_from(
 
 /// The IP family that a backend is reached by; none when it is not probed.
 fn is_ipv4(found: &Found) -> Option<bool> {
-    found.backend.probed.then(|| found.backend.address.is_ipv4())
+    found.backend.probed.then(|| match &found.backend.target {
+        Target::Address(address) => address.is_ipv4(),
+        Target::Name(name) => name.families.ipv4,
+    })
 }
 
 #[cfg(test)]

@@ -112,3 +112,18 @@ fn destinations() {
     check("sip:;lr", None);
     check("http://host", None);
 }
+
+#[test]
+fn what_is_said_about_probes() {
+    let list = List::parse(
+        "1 sip:a 32 0 ping_from=sip:probe@example.com\n1 sip:b 8 0 PING_FROM=probe\n1 sip:c 0x24\n",
+    );
+    let [c, b, a] = list.set(1) else { panic!("three: {list:?}") };
+    assert!(a.flags.has(Flags::NEVER_PROBED) && a.flags.is_usable());
+    assert_eq!(a.attributes.ping_from.as_deref(), Some("sip:probe@example.com"));
+    assert!(b.flags.has(Flags::PROBING) && b.flags.is_usable());
+    assert_eq!(b.attributes.ping_from, None);
+    let message = "2:23: ping_from \"probe\" is no SIP URI and is left out; write ping_from=sip:probe@example.com";
+    assert_eq!(list.problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [message]);
+    assert!(c.flags.has(Flags::NEVER_PROBED | Flags::DISABLED) && !c.flags.is_usable());
+}

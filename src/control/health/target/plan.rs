@@ -114,7 +114,8 @@ impl Target {
             settings.interval_us.min(settings.timeout_us)
         } else if self.sequence <= 1 {
             // The first ones came close together: here they spread over the whole interval.
-            self.spread() % settings.interval_us.max(1)
+            (self.spread() % settings.interval_us.max(1))
+                .max(URGENT_GAP_US.min(settings.interval_us))
         } else {
             settings.interval_us - self.spread() % (settings.interval_us / 10).max(1)
         };

@@ -6,8 +6,7 @@ use super::super::super::problem::Severity;
 use super::super::super::{Config, parse};
 use super::*;
 
-const HEAD: &str = r#"
-[[listen]]
+const HEAD: &str = r#"[[listen]]
 name = "public"
 address = "udp:192.0.2.1:5060"
 [[listen]]
@@ -159,12 +158,12 @@ fn probes_never_leave_from_an_anycast_address() {
     assert_eq!(six, Some(ListenerId(2)));
 
     let both = shared(&one, "10.0.0.100:5060");
-    let nowhere = "16:1 no probe can reach sip:10.0.0.1: every IPv4 listener is an anycast address, and answers to that may \
+    let nowhere = "14:1 no probe can reach sip:10.0.0.1: every IPv4 listener is an anycast address, and answers to that may \
                    arrive at another node";
     check(&both, &[nowhere]);
     good(&format!("{both}probe = \"off\"\n"));
     let named =
-        "18:23 \"public\" is an anycast address: answers to probes may arrive at another node";
+        "17:23 \"public\" is an anycast address: answers to probes may arrive at another node";
     check(&format!("{both}probe = {{ send_from = \"public\" }}\n"), &[named]);
 }
 
