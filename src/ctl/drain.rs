@@ -23,7 +23,8 @@ pub(super) struct Left {
 /// Asks for it.
 pub(super) fn left(node: &Node, pool: &str, uri: &str) -> Result<Left, String> {
     let answer = node.read(&format!("pools/{}", encoded(pool)))?;
-    let recent = |backend: &Value| backend["traffic"]["requests_recent"].as_u64().unwrap_or_default();
+    let recent =
+        |backend: &Value| backend["traffic"]["requests_recent"].as_u64().unwrap_or_default();
     let (mut found, mut others) = (None, 0);
     for backend in show::list(&answer["backends"]).iter().chain(show::list(&answer["leaving"])) {
         if backend["uri"] == uri {
@@ -42,7 +43,9 @@ pub(super) fn text(left: &Left) -> String {
     if *recent == 0 {
         return "quiet: no request went to it in the last ten seconds; calls that are silent may still stand\n".to_owned();
     }
-    format!("left: {recent} requests in the last ten seconds ({per_second:.1}/s); the others of the pool got {others}\n")
+    format!(
+        "left: {recent} requests in the last ten seconds ({per_second:.1}/s); the others of the pool got {others}\n"
+    )
 }
 
 pub(super) fn json(done: &Value, left: &Left) -> Value {
@@ -53,7 +56,12 @@ pub(super) fn json(done: &Value, left: &Left) -> Value {
 }
 
 /// Looks once a second until it is quiet.
-pub(super) fn watch(node: &Node, backend: &OfPool, timeout: u32, first: &Left) -> Result<String, Failure> {
+pub(super) fn watch(
+    node: &Node,
+    backend: &OfPool,
+    timeout: u32,
+    first: &Left,
+) -> Result<String, Failure> {
     print!("{}", text(first));
     let mut is_quiet = first.recent == 0;
     // Nobody sends: it is a wait for time itself, which is what is waited for here.

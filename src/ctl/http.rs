@@ -46,12 +46,16 @@ impl Target {
             return Ok(Self::Socket(text.into()));
         }
         if text.starts_with("https://") {
-            return Err("the admin listener speaks http, not https: write http://HOST:PORT".to_owned());
+            return Err(
+                "the admin listener speaks http, not https: write http://HOST:PORT".to_owned()
+            );
         }
         let rest = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
         let is_host = |host: &str| !host.is_empty() && !host.contains(['/', ' ']);
         match rest.rsplit_once(':') {
-            Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok() => Ok(Self::Tcp(rest.to_owned())),
+            Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok() => {
+                Ok(Self::Tcp(rest.to_owned()))
+            }
             _ => Err(format!("\"{text}\" is neither a socket's path nor http://HOST:PORT")),
         }
     }
@@ -67,7 +71,9 @@ impl Target {
             Self::Socket(_) => "localhost",
             Self::Tcp(host) => host,
         };
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n");
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n"
+        );
         if let Some(token) = token {
             head.push_str(&format!("Authorization: Bearer {token}\r\n"));
         }
@@ -84,7 +90,8 @@ impl Target {
                 Ok(Box::new(stream))
             }
             Self::Tcp(host) => {
-                let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
+                let mut last =
+                    std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
                 for address in host.to_socket_addrs()? {
                     match TcpStream::connect_timeout(&address, CONNECT_TIME_MAX) {
                         Ok(stream) => {
@@ -103,9 +110,15 @@ impl Target {
     fn cure(&self, error: &std::io::Error) -> &'static str {
         use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
         match (self, error.kind()) {
-            (Self::Socket(_), PermissionDenied) => "join the group that owns the socket, or ask as root",
-            (Self::Socket(_), NotFound) => "is it running, with socket in [admin]? Give the path or address with -s",
-            (_, ConnectionRefused) => "is it running? `[admin] listen` and socket say where; give it with -s",
+            (Self::Socket(_), PermissionDenied) => {
+                "join the group that owns the socket, or ask as root"
+            }
+            (Self::Socket(_), NotFound) => {
+                "is it running, with socket in [admin]? Give the path or address with -s"
+            }
+            (_, ConnectionRefused) => {
+                "is it running? `[admin] listen` and socket say where; give it with -s"
+            }
             _ => "is this the admin listener of a node? Give its address with -s",
         }
     }
@@ -124,7 +137,9 @@ impl std::fmt::Display for Target {
 #[must_use]
 pub fn encoded(part: &str) -> String {
     let byte = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
         other => format!("%{other:02X}"),
     };
     part.bytes().map(byte).collect()
@@ -140,12 +155,19 @@ fn invalid(why: &str) -> std::io::Error {
 fn line(reader: &mut impl BufRead) -> std::io::Result<String> {
     let mut line = String::new();
     reader.take(LINE_BYTES_MAX).read_line(&mut line)?;
-    if line.ends_with('\n') { Ok(line.trim_end().to_owned()) } else { Err(invalid("the answer breaks off")) }
+    if line.ends_with('\n') {
+        Ok(line.trim_end().to_owned())
+    } else {
+        Err(invalid("the answer breaks off"))
+    }
 }
 
 fn read_answer(reader: &mut impl BufRead) -> std::io::Result<Answer> {
     let first = line(reader)?;
-    let status = first.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|code| code.parse().ok());
+    let status = first
+        .strip_prefix("HTTP/1.")
+        .and_then(|rest| rest.get(2..5))
+        .and_then(|code| code.parse().ok());
     let status = status.ok_or_else(|| invalid("the answer is no HTTP"))?;
     let (mut length, mut is_chunked) = (None, false);
     for place in 0.. {
@@ -206,11 +228,17 @@ mod tests {
 
     #[test]
     fn a_body_ends_where_its_head_says() {
-        let ok = |text: &str, status: u16, body: &str| assert_eq!(read(text), Ok((status, body.to_owned())));
+        let ok = |text: &str, status: u16, body: &str| {
+            assert_eq!(read(text), Ok((status, body.to_owned())))
+        };
         ok("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}more", 200, "{}");
         ok("HTTP/1.1 404 Not Found\r\ncontent-length:0\r\n\r\n", 404, "");
         ok("HTTP/1.0 200 OK\r\n\r\nto the end", 200, "to the end");
-        ok("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n", 200, "abcde");
+        ok(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
+            200,
+            "abcde",
+        );
     }
 
     #[test]

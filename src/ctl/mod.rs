@@ -153,9 +153,13 @@ fn command(node: &Node, arguments: &Arguments) -> Result<String, Failure> {
     match &arguments.command {
         Command::Status => read("node", &show::status),
         Command::Pools => read("pools", &|answer| show::pools(&answer["pools"])),
-        Command::Backends { pool: None } => read("pools", &|answer| show::backends(show::list(&answer["pools"]))),
+        Command::Backends { pool: None } => {
+            read("pools", &|answer| show::backends(show::list(&answer["pools"])))
+        }
         Command::Backends { pool: Some(pool) } => {
-            read(&format!("pools/{}", encoded(pool)), &|pool| show::backends(std::slice::from_ref(pool)))
+            read(&format!("pools/{}", encoded(pool)), &|pool| {
+                show::backends(std::slice::from_ref(pool))
+            })
         }
         Command::Backend { uri } => one_backend(node, uri, arguments.json),
         Command::Drain { backend, wait, timeout } => {
@@ -165,7 +169,11 @@ fn command(node: &Node, arguments: &Arguments) -> Result<String, Failure> {
                 return Ok(format!("{:#}\n", drain::json(&done, &left)));
             }
             print!("{}", show::done(&done));
-            if *wait { drain::watch(node, backend, *timeout, &left) } else { Ok(drain::text(&left)) }
+            if *wait {
+                drain::watch(node, backend, *timeout, &left)
+            } else {
+                Ok(drain::text(&left))
+            }
         }
         Command::Disable(backend) => of_pool(backend, "disable"),
         Command::Enable(backend) => of_pool(backend, "enable"),
@@ -192,7 +200,10 @@ fn one_backend(node: &Node, uri: &str, is_json: bool) -> Result<String, Failure>
         }
     }
     if found.is_empty() {
-        return Err(Failure::Failed(format!("no backend has the URI \"{uri}\"; known: {}", known.join(", "))));
+        return Err(Failure::Failed(format!(
+            "no backend has the URI \"{uri}\"; known: {}",
+            known.join(", ")
+        )));
     }
     if is_json {
         let list: Vec<&Value> = found.iter().map(|(_, backend)| *backend).collect();
@@ -211,7 +222,8 @@ impl Node {
     fn new(which: &Which) -> Result<Self, Failure> {
         let server = which.server.clone().or_else(|| std::env::var("SIPEDGE_ADMIN").ok());
         let server = server.unwrap_or_else(|| {
-            let default = if Path::new(SOCKET_DEFAULT).exists() { SOCKET_DEFAULT } else { ADDRESS_DEFAULT };
+            let default =
+                if Path::new(SOCKET_DEFAULT).exists() { SOCKET_DEFAULT } else { ADDRESS_DEFAULT };
             default.to_owned()
         });
         let target = Target::parse(&server).map_err(Failure::Usage)?;
@@ -237,7 +249,8 @@ impl Node {
 fn token(text: &str) -> Result<String, String> {
     const FORM: &str = "write --token env:NAME or --token file:PATH: what stands on a command line, others can read";
     if let Some(name) = text.strip_prefix("env:") {
-        return std::env::var(name).map_err(|_| format!("the environment variable {name} is not set"));
+        return std::env::var(name)
+            .map_err(|_| format!("the environment variable {name} is not set"));
     }
     let path = text.strip_prefix("file:").ok_or_else(|| FORM.to_owned())?;
     let read = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
@@ -247,7 +260,10 @@ fn token(text: &str) -> Result<String, String> {
 /// The JSON of an answer; what was refused, with what to do.
 fn parsed(target: &Target, answer: &Answer) -> Result<Value, String> {
     let json: Value = serde_json::from_slice(&answer.body).map_err(|_| {
-        format!("{target} answered {} and no JSON: is this the admin listener of a node?", answer.status)
+        format!(
+            "{target} answered {} and no JSON: is this the admin listener of a node?",
+            answer.status
+        )
     })?;
     if answer.status < 300 {
         return Ok(json);

@@ -92,11 +92,14 @@ pub(super) fn status(node: &Value) -> String {
 
 /// `pools`.
 pub(super) fn pools(pools: &Value) -> String {
-    let mut table = Table::new(&["POOL", "BACKENDS", "TAKE NEW", "REQUESTS/S", "BALANCE", "KEY"], &[1, 2, 3]);
+    let mut table =
+        Table::new(&["POOL", "BACKENDS", "TAKE NEW", "REQUESTS/S", "BALANCE", "KEY"], &[1, 2, 3]);
     for pool in list(pools) {
         let backends = list(&pool["backends"]);
-        let taking = backends.iter().filter(|backend| backend["takes_new"] == Value::Bool(true)).count();
-        let rate: f64 = backends.iter().filter_map(|b| b["traffic"]["requests_per_second"].as_f64()).sum();
+        let taking =
+            backends.iter().filter(|backend| backend["takes_new"] == Value::Bool(true)).count();
+        let rate: f64 =
+            backends.iter().filter_map(|b| b["traffic"]["requests_per_second"].as_f64()).sum();
         table.row([
             text(&pool["name"]),
             backends.len().to_string(),
@@ -111,7 +114,8 @@ pub(super) fn pools(pools: &Value) -> String {
 
 /// `backends`.
 pub(super) fn backends(pools: &[Value]) -> String {
-    let heads = ["POOL", "BACKEND", "STATE", "FOR", "SHARE", "REQUESTS/S", "PROBE MS", "PROBES", "WHY"];
+    let heads =
+        ["POOL", "BACKEND", "STATE", "FOR", "SHARE", "REQUESTS/S", "PROBE MS", "PROBES", "WHY"];
     let mut table = Table::new(&heads, &[4, 5, 6]);
     for pool in pools {
         for backend in list(&pool["backends"]) {
@@ -163,12 +167,19 @@ pub(super) fn backend(pool: &Value, backend: &Value) -> String {
         number(&latency["most_ms"]),
         text(&latency["timeouts"]),
     );
-    let counted: Vec<String> =
-        counts.as_object().into_iter().flatten().map(|(name, count)| format!("{count} {name}")).collect();
+    let counted: Vec<String> = counts
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, count)| format!("{count} {name}"))
+        .collect();
     out.push_str(&format!("  counted   {}\n", counted.join(", ")));
     for probe in list(&health["probes"]) {
-        let after = probe["after_us"].as_f64().map_or_else(String::new, |us| format!(" after {:.1} ms", us / 1e3));
-        let status = probe["status"].as_u64().map_or_else(String::new, |status| format!(" {status}"));
+        let after = probe["after_us"]
+            .as_f64()
+            .map_or_else(String::new, |us| format!(" after {:.1} ms", us / 1e3));
+        let status =
+            probe["status"].as_u64().map_or_else(String::new, |status| format!(" {status}"));
         out.push_str(&format!(
             "  probe     {} ago: {}{status}{after}\n",
             duration(&probe["ago_ms"]),
@@ -189,7 +200,16 @@ pub(super) fn drops(answer: &Value) -> String {
 
 /// `shards`.
 pub(super) fn shards(answer: &Value) -> String {
-    let heads = ["SHARD", "RECEIVED/S", "SENT/S", "HOPS OUT", "SOCKET DROPS", "P50 US", "P99 US", "MOST US"];
+    let heads = [
+        "SHARD",
+        "RECEIVED/S",
+        "SENT/S",
+        "HOPS OUT",
+        "SOCKET DROPS",
+        "P50 US",
+        "P99 US",
+        "MOST US",
+    ];
     let mut table = Table::new(&heads, &[0, 1, 2, 3, 4, 5, 6, 7]);
     for shard in list(&answer["shards"]) {
         let latency = &shard["latency_us"];
@@ -210,7 +230,8 @@ pub(super) fn shards(answer: &Value) -> String {
 /// `rates`: the last seconds.
 pub(super) fn rates(answer: &Value) -> String {
     const SHOWN: usize = 20;
-    let mut table = Table::new(&["SECONDS AGO", "RECEIVED/S", "SENT/S", "DROPPED/S"], &[0, 1, 2, 3]);
+    let mut table =
+        Table::new(&["SECONDS AGO", "RECEIVED/S", "SENT/S", "DROPPED/S"], &[0, 1, 2, 3]);
     let samples = list(&answer["samples"]);
     let newest = samples.last().and_then(|sample| sample["at_ms"].as_u64()).unwrap_or_default();
     for sample in &samples[samples.len().saturating_sub(SHOWN)..] {
@@ -227,7 +248,8 @@ pub(super) fn rates(answer: &Value) -> String {
 
 /// `decisions`.
 pub(super) fn decisions(answer: &Value) -> String {
-    let mut out: String = list(&answer["decisions"]).iter().map(|decision| format!("{decision}\n")).collect();
+    let mut out: String =
+        list(&answer["decisions"]).iter().map(|decision| format!("{decision}\n")).collect();
     if answer["kept"] == Value::Bool(false) {
         out.push_str(&format!("{}\n", text(&answer["note"])));
     }
@@ -257,17 +279,30 @@ mod tests {
             "probes": [{ "outcome": "timeout" }, { "outcome": "good" }, { "outcome": "good" }],
         });
         let one = json!({ "uri": "sip:a", "share": 0.25, "health": health, "traffic": { "requests_per_second": 7.0 } });
-        let pools = [json!({ "name": "p", "backends": [one], "leaving": [{ "uri": "sip:b", "left_ms": 4_000 }] })];
+        let pools = [
+            json!({ "name": "p", "backends": [one], "leaving": [{ "uri": "sip:b", "left_ms": 4_000 }] }),
+        ];
         let text = backends(&pools);
-        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[1].join(" "), "p sip:a active, draining 2 min 5 s 25.0 % 7.0 1.3 ..x answers");
+        let lines: Vec<Vec<&str>> =
+            text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(
+            lines[1].join(" "),
+            "p sip:a active, draining 2 min 5 s 25.0 % 7.0 1.3 ..x answers"
+        );
         assert_eq!(lines[2].join(" "), "p sip:b left 4 s - -");
     }
 
     #[test]
     fn what_is_not_there_is_a_dash_and_no_panic() {
         let empty = json!({});
-        for text in [status(&empty), drops(&empty), shards(&empty), rates(&empty), decisions(&empty), backend(&empty, &empty)] {
+        for text in [
+            status(&empty),
+            drops(&empty),
+            shards(&empty),
+            rates(&empty),
+            decisions(&empty),
+            backend(&empty, &empty),
+        ] {
             assert!(!text.contains("null"), "{text}");
         }
         assert!(backends(&[json!({ "backends": [{}] })]).contains(" -"));

@@ -33,7 +33,8 @@ impl std::fmt::Display for Table {
                 let gap = if column == 0 { "" } else { "  " };
                 line.push_str(gap);
                 let padding = " ".repeat(width - cell.chars().count());
-                let (before, after) = if self.right.contains(&column) { (&*padding, "") } else { ("", &*padding) };
+                let (before, after) =
+                    if self.right.contains(&column) { (&*padding, "") } else { ("", &*padding) };
                 line.extend([before, cell, after]);
             }
             writeln!(f, "{}", line.trim_end())?;
@@ -51,6 +52,9 @@ mod tests {
         let mut table = Table::new(&["backend", "rate"], &[1]);
         table.row(["sip:a".to_owned(), "10.5".to_owned()]);
         table.row(["sip:long-name".to_owned(), "1".to_owned()]);
-        assert_eq!(table.to_string(), "backend        rate\nsip:a          10.5\nsip:long-name     1\n");
+        assert_eq!(
+            table.to_string(),
+            "backend        rate\nsip:a          10.5\nsip:long-name     1\n"
+        );
     }
 }

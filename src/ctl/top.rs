@@ -12,7 +12,8 @@ use crossterm::cursor::{Hide, MoveTo, Show};
 use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers, poll, read};
 use crossterm::style::{Attribute, Color, Print, ResetColor, SetAttribute, SetForegroundColor};
 use crossterm::terminal::{
-    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+    enable_raw_mode, size,
 };
 use crossterm::{execute, queue};
 
@@ -65,13 +66,20 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     let result = Node::new(&arguments.which).and_then(|node| {
         // Before the screen changes: what is wrong must stay readable.
         let seen = look(&node)?;
-        show(&node, seen).map(|()| String::new()).map_err(|error| Failure::Failed(error.to_string()))
+        show(&node, seen)
+            .map(|()| String::new())
+            .map_err(|error| Failure::Failed(error.to_string()))
     });
     super::finish(result)
 }
 
 fn look(node: &Node) -> Result<Seen, String> {
-    Ok(Seen { node: node.read("node")?, rates: node.read("rates")?, drops: node.read("drops")?, trouble: None })
+    Ok(Seen {
+        node: node.read("node")?,
+        rates: node.read("rates")?,
+        drops: node.read("drops")?,
+        trouble: None,
+    })
 }
 
 fn show(node: &Node, mut seen: Seen) -> std::io::Result<()> {
@@ -99,7 +107,8 @@ fn wait() -> std::io::Result<Option<Wish>> {
         return Ok(None);
     }
     let Event::Key(key) = read()? else { return Ok(Some(Wish::Nothing)) };
-    let is_interrupt = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+    let is_interrupt =
+        key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
     Ok(Some(match key.code {
         _ if key.kind == KeyEventKind::Release => Wish::Nothing,
         KeyCode::Char('q') | KeyCode::Esc => Wish::Quit,

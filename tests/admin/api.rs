@@ -10,7 +10,8 @@ use crate::schema::judge;
 
 fn described(document: &Value, path: &str, method: &str, status: &str) -> Value {
     let response = &document["paths"][path][method]["responses"][status];
-    let kinds = response["content"].as_object().unwrap_or_else(|| panic!("{method} {path}: no {status}"));
+    let kinds =
+        response["content"].as_object().unwrap_or_else(|| panic!("{method} {path}: no {status}"));
     kinds.values().next().expect("one kind")["schema"].clone()
 }
 
@@ -29,7 +30,9 @@ fn every_answer_is_as_the_document_says() {
     let document = edge.read("/api/v1/openapi.json");
     edge.settled();
     edge.call(3);
-    edge.wait("/api/v1/rates", |rates| rates["samples"].as_array().is_some_and(|samples| samples.len() > 1));
+    edge.wait("/api/v1/rates", |rates| {
+        rates["samples"].as_array().is_some_and(|samples| samples.len() > 1)
+    });
     let mut wrong = Vec::new();
     let paths = document["paths"].as_object().expect("paths");
     for (path, methods) in paths.iter().filter(|(_, methods)| methods.get("get").is_some()) {
@@ -41,16 +44,29 @@ fn every_answer_is_as_the_document_says() {
     let refused = edge.tcp().ask("POST", "/api/v1/reload", None).expect("an answer");
     assert_eq!(refused.status, 401);
     let value: Value = serde_json::from_slice(&refused.body).expect("JSON");
-    wrong.extend(judge(&document, &described(&document, "/api/v1/reload", "post", "401"), &value, "refusal"));
+    wrong.extend(judge(
+        &document,
+        &described(&document, "/api/v1/reload", "post", "401"),
+        &value,
+        "refusal",
+    ));
     let done = edge.tcp().ask("POST", "/api/v1/reload", Some(TOKEN)).expect("an answer");
     assert_eq!(done.status, 200);
     let value: Value = serde_json::from_slice(&done.body).expect("JSON");
-    wrong.extend(judge(&document, &described(&document, "/api/v1/reload", "post", "200"), &value, "done"));
+    wrong.extend(judge(
+        &document,
+        &described(&document, "/api/v1/reload", "post", "200"),
+        &value,
+        "done",
+    ));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     // The reload is told; the shape of what tells it is described, too.
     let node = edge.read("/api/v1/node");
     assert_eq!(node["configuration"]["reloads"], 1);
-    assert_eq!(judge(&document, &described(&document, "/api/v1/node", "get", "200"), &node, "node"), Vec::<String>::new());
+    assert_eq!(
+        judge(&document, &described(&document, "/api/v1/node", "get", "200"), &node, "node"),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -72,17 +88,23 @@ fn commands_change_what_is_seen() {
     let disabled = act("disable");
     assert_eq!(disabled["health"]["state"], "disabled");
     let enabled = act("enable");
-    assert_eq!((&enabled["health"]["draining"], &enabled["takes_new"]), (&false.into(), &true.into()));
+    assert_eq!(
+        (&enabled["health"]["draining"], &enabled["takes_new"]),
+        (&false.into(), &true.into())
+    );
 
     edge.call(20);
     let rates = edge.wait("/api/v1/rates", |rates| {
         let series = rates["backends"].as_array().expect("a list");
-        let all = series.iter().flat_map(|series| series["requests_per_second"].as_array().expect("a list"));
+        let all = series
+            .iter()
+            .flat_map(|series| series["requests_per_second"].as_array().expect("a list"));
         all.filter_map(Value::as_f64).sum::<f64>() > 15.0
     });
     assert_eq!(rates["backends"].as_array().map(Vec::len), Some(3));
     let pool = edge.read("/api/v1/pools/servers");
-    let requests: u64 = (0..3).filter_map(|at| pool["backends"][at]["traffic"]["requests"].as_u64()).sum();
+    let requests: u64 =
+        (0..3).filter_map(|at| pool["backends"][at]["traffic"]["requests"].as_u64()).sum();
     assert_eq!(requests, 20, "{pool:#}");
 }
 

@@ -35,15 +35,20 @@ fn the_dashboard_and_the_alerts_name_what_is_there() {
     let answer = edge.tcp().ask("GET", "/metrics", None).expect("an answer");
     let page = String::from_utf8(answer.body).expect("text");
     let there = names(&page);
-    let dashboard: serde_json::Value = serde_json::from_str(&read("config/grafana-dashboard.json")).expect("JSON");
+    let dashboard: serde_json::Value =
+        serde_json::from_str(&read("config/grafana-dashboard.json")).expect("JSON");
     let mut texts = vec![("alerts.yml", read("config/alerts.yml"))];
     let panels = dashboard["panels"].as_array().expect("panels");
     let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("targets"));
-    texts.extend(targets.map(|target| ("dashboard", target["expr"].as_str().expect("a text").to_owned())));
+    texts.extend(
+        targets.map(|target| ("dashboard", target["expr"].as_str().expect("a text").to_owned())),
+    );
     assert!(texts.len() > 10);
     let mut wrong = Vec::new();
     for (file, text) in &texts {
-        wrong.extend(names(text).difference(&there).map(|name| format!("{file}: there is no {name}")));
+        wrong.extend(
+            names(text).difference(&there).map(|name| format!("{file}: there is no {name}")),
+        );
         for (label, value) in selected(text) {
             // A status stands there once it happened.
             if !page.contains(&format!("{label}=\"{value}\"")) && label != "severity" {

@@ -44,7 +44,9 @@ fn everything_can_be_looked_at() {
     edge.settled();
     let has = |arguments: &[&str], parts: &[&str]| {
         let out = good(&edge, arguments);
-        parts.iter().for_each(|part| assert!(out.contains(part), "{part} not in {arguments:?}: {out}"));
+        parts
+            .iter()
+            .for_each(|part| assert!(out.contains(part), "{part} not in {arguments:?}: {out}"));
     };
     has(&["status"], &["edge-a running", "0 reloads", "servers", "rendezvous"]);
     has(&["pools"], &["POOL", "servers", "call-id"]);
@@ -89,7 +91,11 @@ fn a_reload_shows_its_changes_and_a_refused_one_why() {
     edge.write_config("[limits]\nretry_after_seconds = \"often\"\n");
     let refused = ctl(&edge, &["reload"]);
     assert_eq!(refused.code, Some(1));
-    assert!(refused.error.contains("retry_after_seconds") && refused.error.contains("help:"), "{}", refused.error);
+    assert!(
+        refused.error.contains("retry_after_seconds") && refused.error.contains("help:"),
+        "{}",
+        refused.error
+    );
     assert!(good(&edge, &["status"]).contains("the last reload was refused"));
     assert_eq!(edge.read("/api/v1/node")["configuration"]["reloads_refused"], 1);
 }
@@ -100,7 +106,11 @@ fn over_tcp_a_token_is_needed() {
     let server = format!("http://{}", edge.admin);
     let refused = ctl_at(&server, &["reload"]);
     assert_eq!(refused.code, Some(1));
-    assert!(refused.error.contains("a token is needed") && refused.error.contains("--token"), "{}", refused.error);
+    assert!(
+        refused.error.contains("a token is needed") && refused.error.contains("--token"),
+        "{}",
+        refused.error
+    );
     assert_eq!(ctl_at(&server, &["reload", "--token", "env:RIGHT"]).code, Some(0));
     let on_line = ctl_at(&server, &["reload", "--token", "secret"]);
     assert_eq!(on_line.code, Some(2));
@@ -112,7 +122,9 @@ fn errors_say_what_to_do() {
     let edge = Edge::start("ctl-errors");
     let check = |done: Done, code: i32, parts: &[&str]| {
         assert_eq!(done.code, Some(code), "{}", done.error);
-        parts.iter().for_each(|part| assert!(done.error.contains(part), "{part} not in {}", done.error));
+        parts
+            .iter()
+            .for_each(|part| assert!(done.error.contains(part), "{part} not in {}", done.error));
     };
     check(ctl_at("/nowhere/a.sock", &["status"]), 1, &["/nowhere/a.sock", "is it running"]);
     check(ctl_at("http://127.0.0.1:1", &["status"]), 1, &["is it running", "-s"]);

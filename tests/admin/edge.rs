@@ -30,16 +30,19 @@ pub(crate) struct Edge {
 
 impl Edge {
     pub(crate) fn start(name: &str) -> Self {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("admin-{name}-{}", std::process::id()));
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("admin-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("can be made");
         let sip = free(|| UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()));
-        let admin = free(|| TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()));
+        let admin =
+            free(|| TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()));
         let silent = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
         let mut addresses = vec![answering(), answering()];
         addresses.push(silent.local_addr().expect("is bound"));
         // Kept open for as long as the process lives: nobody answers, and nobody says that nobody is there.
         std::mem::forget(silent);
-        let backends: Vec<String> = addresses.iter().map(|address| format!("sip:{address}")).collect();
+        let backends: Vec<String> =
+            addresses.iter().map(|address| format!("sip:{address}")).collect();
         let (config, socket) = (folder.join("sipedge.toml"), folder.join("admin.sock"));
         let mut edge = Self {
             child: Command::new("true").spawn().expect("true is there"),
@@ -59,7 +62,8 @@ impl Edge {
 
     /// Writes the configuration, with `more` at its end.
     pub(crate) fn write_config(&self, more: &str) {
-        let backends: Vec<String> = self.backends.iter().map(|uri| format!("{{ uri = \"{uri}\" }}")).collect();
+        let backends: Vec<String> =
+            self.backends.iter().map(|uri| format!("{{ uri = \"{uri}\" }}")).collect();
         let text = format!(
             "[node]\nname = \"edge-a\"\nshards = 2\n[[listen]]\nname = \"public\"\naddress = \"udp:{}\"\n\
              [[pool]]\nname = \"servers\"\nbackends = [{}]\nprobe = {{ interval_ms = 200, timeout_ms = 100 }}\n\
@@ -107,7 +111,8 @@ impl Edge {
 
     /// JSON of a path.
     pub(crate) fn read(&self, path: &str) -> Value {
-        let answer = self.tcp().ask("GET", path, None).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let answer =
+            self.tcp().ask("GET", path, None).unwrap_or_else(|error| panic!("{path}: {error}"));
         assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
         serde_json::from_slice(&answer.body).expect("JSON")
     }
@@ -126,9 +131,12 @@ impl Edge {
     /// Waits until health has judged all three backends.
     pub(crate) fn settled(&self) -> Value {
         self.wait("/api/v1/pools/servers", |pool| {
-            let states: Vec<_> = (0..3).map(|at| pool["backends"][at]["health"]["state"].as_str()).collect();
+            let states: Vec<_> =
+                (0..3).map(|at| pool["backends"][at]["health"]["state"].as_str()).collect();
             states == [Some("active"), Some("active"), Some("inactive")]
-                && pool["backends"][0]["health"]["probes"].as_array().is_some_and(|probes| probes.len() == 10)
+                && pool["backends"][0]["health"]["probes"]
+                    .as_array()
+                    .is_some_and(|probes| probes.len() == 10)
         })
     }
 
@@ -145,7 +153,11 @@ impl Edge {
             );
             phone.send_to(text.as_bytes(), self.sip).expect("sent");
             let (length, _) = phone.recv_from(&mut buffer).expect("an answer");
-            assert!(buffer[..length].starts_with(b"SIP/2.0 200"), "{}", String::from_utf8_lossy(&buffer[..length]));
+            assert!(
+                buffer[..length].starts_with(b"SIP/2.0 200"),
+                "{}",
+                String::from_utf8_lossy(&buffer[..length])
+            );
         }
     }
 
@@ -198,7 +210,13 @@ fn answering() -> SocketAddr {
             let fields: String = text
                 .lines()
                 .filter(|line| copied.iter().any(|name| line.starts_with(name)))
-                .map(|line| if line.starts_with("To:") { format!("{line};tag=b\r\n") } else { format!("{line}\r\n") })
+                .map(|line| {
+                    if line.starts_with("To:") {
+                        format!("{line};tag=b\r\n")
+                    } else {
+                        format!("{line}\r\n")
+                    }
+                })
                 .collect();
             let answer = format!("SIP/2.0 200 OK\r\n{fields}Content-Length: 0\r\n\r\n");
             if socket.send_to(answer.as_bytes(), from).is_err() {

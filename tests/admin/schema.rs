@@ -8,12 +8,16 @@ use serde_json::Value;
 /// What is wrong with `value`, each with its place.
 pub(crate) fn judge(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<String> {
     let mut wrong = Vec::new();
-    let keywords = schema.as_object().unwrap_or_else(|| panic!("{place}: a schema is an object: {schema}"));
+    let keywords =
+        schema.as_object().unwrap_or_else(|| panic!("{place}: a schema is an object: {schema}"));
     for (keyword, rule) in keywords {
         match keyword.as_str() {
             "description" => {}
             "$ref" => {
-                let path = rule.as_str().and_then(|path| path.strip_prefix('#')).expect("a local reference");
+                let path = rule
+                    .as_str()
+                    .and_then(|path| path.strip_prefix('#'))
+                    .expect("a local reference");
                 let target = document.pointer(path).unwrap_or_else(|| panic!("{place}: no {path}"));
                 wrong.extend(judge(document, target, value, place));
             }
@@ -25,25 +29,32 @@ pub(crate) fn judge(document: &Value, schema: &Value, value: &Value, place: &str
             }
             "type" => {
                 let is_one = |name: &Value| is_of(name.as_str().expect("a name"), value);
-                let fits = rule.as_array().map_or_else(|| is_one(rule), |names| names.iter().any(is_one));
+                let fits =
+                    rule.as_array().map_or_else(|| is_one(rule), |names| names.iter().any(is_one));
                 if !fits {
                     wrong.push(format!("{place}: {value} is no {rule}"));
                 }
             }
-            "enum" if !list(rule).contains(value) => wrong.push(format!("{place}: {value} is not in {rule}")),
+            "enum" if !list(rule).contains(value) => {
+                wrong.push(format!("{place}: {value} is not in {rule}"))
+            }
             "minimum" if value.as_f64() < rule.as_f64() && value.is_number() => {
                 wrong.push(format!("{place}: {value} is below {rule}"));
             }
             "enum" | "minimum" => {}
             "required" => {
-                let absent = list(rule).iter().filter(|name| value.get(name.as_str().expect("a name")).is_none());
+                let absent = list(rule)
+                    .iter()
+                    .filter(|name| value.get(name.as_str().expect("a name")).is_none());
                 wrong.extend(absent.map(|name| format!("{place}: {name} is not there")));
             }
             "additionalProperties" => assert_eq!(rule, &Value::Bool(false), "{place}"),
             "properties" => {
                 for (name, value) in value.as_object().into_iter().flatten() {
                     match rule.get(name) {
-                        Some(schema) => wrong.extend(judge(document, schema, value, &format!("{place}.{name}"))),
+                        Some(schema) => {
+                            wrong.extend(judge(document, schema, value, &format!("{place}.{name}")))
+                        }
                         None => wrong.push(format!("{place}: {name} is not described")),
                     }
                 }

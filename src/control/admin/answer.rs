@@ -19,13 +19,21 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(status: StatusCode, error: impl Into<String>, help: impl Into<String>) -> Self {
+    pub(super) fn new(
+        status: StatusCode,
+        error: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
         Self { status, error: error.into(), help: help.into() }
     }
 
     /// The node did not answer.
     pub(super) fn silent(why: String) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, why, "the node is ending, or its shards are stuck: see its log")
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            why,
+            "the node is ending, or its shards are stuck: see its log",
+        )
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, PathRejection};
@@ -12,7 +13,6 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use axum::Json;
 use serde::Serialize;
 
 use super::Page;
@@ -64,7 +64,11 @@ pub(super) fn router() -> Router<Arc<Page>> {
 
 /// A path that is not there.
 pub(super) async fn unknown() -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "there is nothing here", "GET /api/v1/openapi.json lists all paths")
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        "there is nothing here",
+        "GET /api/v1/openapi.json lists all paths",
+    )
 }
 
 async fn wrong_method() -> Refusal {
@@ -110,17 +114,28 @@ async fn pools(State(page): Shared) -> Answer<Pools> {
 /// What stands in the path; RFC 3986 2.1.
 fn named<T>(parts: Result<Path<T>, PathRejection>) -> Result<T, Refusal> {
     parts.map(|Path(parts)| parts).map_err(|rejected| {
-        Refusal::new(StatusCode::BAD_REQUEST, rejected.body_text(), "encode each part of the path as UTF-8 with %XX")
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            rejected.body_text(),
+            "encode each part of the path as UTF-8 with %XX",
+        )
     })
 }
 
-async fn pool(State(page): Shared, name: Result<Path<String>, PathRejection>) -> Answer<view::Pool> {
+async fn pool(
+    State(page): Shared,
+    name: Result<Path<String>, PathRejection>,
+) -> Answer<view::Pool> {
     let name = named(name)?;
     let pools = current(&page).await?.pools;
     let known = pools.iter().map(|pool| pool.name.clone()).collect::<Vec<_>>().join(", ");
     let found = pools.into_iter().find(|pool| pool.name == name);
     found.map(Json).ok_or_else(|| {
-        Refusal::new(StatusCode::NOT_FOUND, format!("no pool is called \"{name}\""), format!("known: {known}"))
+        Refusal::new(
+            StatusCode::NOT_FOUND,
+            format!("no pool is called \"{name}\""),
+            format!("known: {known}"),
+        )
     })
 }
 
@@ -168,7 +183,10 @@ async fn rates(State(page): Shared) -> Result<Response, Refusal> {
     Ok(([(header::CONTENT_TYPE, "application/json")], json.await?).into_response())
 }
 
-async fn events(State(page): Shared, ConnectInfo(peer): ConnectInfo<Peer>) -> Result<Response, Refusal> {
+async fn events(
+    State(page): Shared,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+) -> Result<Response, Refusal> {
     if !peer.0.become_stream() {
         return Err(Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -247,12 +265,18 @@ async fn act(
     let shown = format!("{command:?}");
     let way = if peer.0.is_local() { "the unix socket" } else { "TCP" };
     let outcome = blocking(page, |page| page.asker.act(command)).await?;
-    tracing::info!("asked over {way}: {shown}: {}", if matches!(outcome, Outcome::Done(_)) { "done" } else { "refused" });
+    tracing::info!(
+        "asked over {way}: {shown}: {}",
+        if matches!(outcome, Outcome::Done(_)) { "done" } else { "refused" }
+    );
     match outcome {
         Outcome::Done(done) => Ok(Json(Done { done })),
         Outcome::Refused { is_unknown, why } => {
             let (status, help) = match is_unknown {
-                true => (StatusCode::NOT_FOUND, "GET /api/v1/pools has the names and URIs, as they are configured"),
+                true => (
+                    StatusCode::NOT_FOUND,
+                    "GET /api/v1/pools has the names and URIs, as they are configured",
+                ),
                 false => (StatusCode::CONFLICT, "nothing has changed; mend it, then ask again"),
             };
             Err(Refusal::new(status, why.join("\n"), help))

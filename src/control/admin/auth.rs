@@ -9,7 +9,11 @@ use super::answer::Refusal;
 use crate::control::config::secret::Token;
 
 /// Whether a request may change things.
-pub(super) fn allows(token: Option<&Token>, is_local: bool, headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn allows(
+    token: Option<&Token>,
+    is_local: bool,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
     if is_of_another_site(headers) {
         return Err(Refusal::new(
             StatusCode::FORBIDDEN,
@@ -55,7 +59,9 @@ fn is_of_another_site(headers: &HeaderMap) -> bool {
     let text = |name: header::HeaderName| headers.get(name).map(|value| value.as_bytes());
     if let Some(origin) = text(header::ORIGIN) {
         let host = text(header::HOST).unwrap_or_default();
-        let own = |scheme: &[u8]| origin.strip_prefix(scheme).is_some_and(|o| o.eq_ignore_ascii_case(host));
+        let own = |scheme: &[u8]| {
+            origin.strip_prefix(scheme).is_some_and(|o| o.eq_ignore_ascii_case(host))
+        };
         return host.is_empty() || !(own(b"http://") || own(b"https://"));
     }
     text(header::HeaderName::from_static("sec-fetch-site"))
@@ -86,7 +92,9 @@ mod tests {
     fn the_token_opens_and_nothing_else_does() {
         assert_eq!(status(false, &[("authorization", "Bearer 0123456789abcdef")]), 200);
         assert_eq!(status(false, &[("authorization", "bearer  0123456789abcdef ")]), 200);
-        for wrong in ["Bearer 0123456789abcde", "Bearer", "Basic 0123456789abcdef", "0123456789abcdef", ""] {
+        for wrong in
+            ["Bearer 0123456789abcde", "Bearer", "Basic 0123456789abcdef", "0123456789abcdef", ""]
+        {
             assert_eq!(status(false, &[("authorization", wrong)]), 401, "{wrong}");
         }
         assert_eq!(status(false, &[]), 401);

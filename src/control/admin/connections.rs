@@ -98,7 +98,9 @@ impl axum::serve::Listener for Bounded {
 
     fn local_addr(&self) -> io::Result<String> {
         match &self.source {
-            Source::Tcp(listener) => listener.local_addr().map(|address: SocketAddr| address.to_string()),
+            Source::Tcp(listener) => {
+                listener.local_addr().map(|address: SocketAddr| address.to_string())
+            }
             Source::Unix(listener) => listener.local_addr().map(|address| format!("{address:?}")),
         }
     }

@@ -24,7 +24,10 @@ const BURST: usize = 16;
 /// That pause.
 const BURST_PAUSE: Duration = Duration::from_millis(5);
 
-#[expect(clippy::disallowed_types, reason = "the admin thread alone takes it, for a push or a swap")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the admin thread alone takes it, for a push or a swap"
+)]
 type Lock<T> = std::sync::Mutex<T>;
 
 /// Who listens.
@@ -48,7 +51,9 @@ impl Listeners {
     /// A new listener; it gets the latest snapshot at once.
     pub(super) fn join(&self) -> Stream {
         let (sender, receiver) = channel(QUEUE_MAX);
-        if let Some(latest) = self.latest.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone() {
+        if let Some(latest) =
+            self.latest.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        {
             // There is room: it is the first one.
             let _ = sender.try_send(latest);
         }
@@ -58,7 +63,8 @@ impl Listeners {
 
     /// Gives `event` to all.
     pub(super) async fn publish(&self, event: Bytes) {
-        *self.latest.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(event.clone());
+        *self.latest.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            Some(event.clone());
         let mut all = std::mem::take(&mut *self.lock());
         let mut kept = Vec::with_capacity(all.len());
         for (index, mut listener) in all.drain(..).enumerate() {
@@ -122,7 +128,8 @@ mod tests {
             let mut first = listeners.join();
             listeners.publish(event(b"{}")).await;
             let mut late = listeners.join();
-            let (a, b) = (first.receiver.recv().await.unwrap(), late.receiver.recv().await.unwrap());
+            let (a, b) =
+                (first.receiver.recv().await.unwrap(), late.receiver.recv().await.unwrap());
             assert_eq!(a, "event: snapshot\ndata: {}\n\n");
             // Not copies: the very same.
             assert_eq!(a.as_ptr(), b.as_ptr());

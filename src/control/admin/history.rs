@@ -142,7 +142,12 @@ impl History {
             shards: shards
                 .map(|(index, counters)| {
                     let (received, sent) = before.shards.get(index).copied().unwrap_or_default();
-                    Shard::new(index, counters, rate(counters.received, received), rate(counters.sent, sent))
+                    Shard::new(
+                        index,
+                        counters,
+                        rate(counters.received, received),
+                        rate(counters.sent, sent),
+                    )
                 })
                 .collect(),
         };
@@ -163,7 +168,10 @@ impl History {
 
     /// The samples, with those of the backends that `node` has.
     pub(super) fn rates<'a>(&'a self, node: &'a view::Node) -> Rates<'a> {
-        let all = node.pools.iter().flat_map(|pool| pool.backends.iter().map(move |backend| (pool, backend)));
+        let all = node
+            .pools
+            .iter()
+            .flat_map(|pool| pool.backends.iter().map(move |backend| (pool, backend)));
         let series = all.take(BACKENDS_KEPT).map(|(pool, backend)| Series {
             pool: &pool.name,
             uri: &backend.uri,
@@ -231,7 +239,9 @@ impl Reading {
             dropped_per_second: per_second(more(dropped(self), dropped(before)), seconds),
             latency_counts: latency.map(|(&now, &before)| more(now, before)).collect(),
             requests: backends
-                .map(|(&meter, now)| (meter, more(now.requests, before.requests_of(meter, now.requests))))
+                .map(|(&meter, now)| {
+                    (meter, more(now.requests, before.requests_of(meter, now.requests)))
+                })
                 .filter(|&(_, count)| count > 0)
                 .collect(),
         }
@@ -256,7 +266,12 @@ impl Sample {
 }
 
 impl Shard {
-    fn new(shard: usize, counters: &Counters, received_per_second: f64, sent_per_second: f64) -> Self {
+    fn new(
+        shard: usize,
+        counters: &Counters,
+        received_per_second: f64,
+        sent_per_second: f64,
+    ) -> Self {
         let latency = &counters.latency_us;
         Self {
             shard,

@@ -123,7 +123,9 @@ fn bind(address: SocketAddr) -> Result<TcpListener, String> {
 fn bind_socket(path: &Path) -> Result<UnixListener, String> {
     let refused = |why: &str| {
         let path = path.display();
-        format!("the admin socket cannot be made at {path}: {why}. Write another path into [admin] socket, or none")
+        format!(
+            "the admin socket cannot be made at {path}: {why}. Write another path into [admin] socket, or none"
+        )
     };
     if let Ok(found) = std::fs::symlink_metadata(path) {
         if !found.file_type().is_socket() {
@@ -154,7 +156,11 @@ fn router(page: Arc<Page>) -> Router {
 }
 
 /// Around every request: its connection keeps its place meanwhile, and the answer says what a browser may do.
-async fn watch_over(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
+async fn watch_over(
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
     let _busy = peer.0.busy();
     let mut response = next.run(request).await;
     for (name, value) in page::FIELDS {

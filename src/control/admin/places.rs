@@ -77,7 +77,10 @@ impl Places {
     }
 
     /// A place, and what tells its connection that it has to go.
-    pub(super) async fn take(self: &Arc<Self>, is_local: bool) -> (Arc<Place>, oneshot::Receiver<()>) {
+    pub(super) async fn take(
+        self: &Arc<Self>,
+        is_local: bool,
+    ) -> (Arc<Place>, oneshot::Receiver<()>) {
         loop {
             // Made before the look, so that a place that becomes free in between is not missed.
             let freed = self.freed.notified();
@@ -98,9 +101,8 @@ impl Places {
     pub(super) fn evict_the_quietest(&self) -> bool {
         let mut taken = self.lock();
         let may_go = taken.iter().filter(|(_, taken)| taken.state.may_go());
-        let quietest = may_go.min_by_key(|&(number, taken)| {
-            (taken.state.used_ms.load(Ordering::Relaxed), *number)
-        });
+        let quietest = may_go
+            .min_by_key(|&(number, taken)| (taken.state.used_ms.load(Ordering::Relaxed), *number));
         let Some(number) = quietest.map(|(number, _)| *number) else { return false };
         let Some(Taken { state, evict }) = taken.remove(&number) else { return false };
         state.is_evicted.store(true, Ordering::Relaxed);
@@ -149,7 +151,8 @@ impl Place {
 
     /// When a byte came or went.
     pub(super) fn used_at(&self) -> Instant {
-        self.places.started + std::time::Duration::from_millis(self.state.used_ms.load(Ordering::Relaxed))
+        self.places.started
+            + std::time::Duration::from_millis(self.state.used_ms.load(Ordering::Relaxed))
     }
 
     /// A request begins.

@@ -18,7 +18,10 @@ use crate::control::view;
 /// From one reading to the next.
 const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
-#[expect(clippy::disallowed_types, reason = "between the admin thread and who asks it, never a shard")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "between the admin thread and who asks it, never a shard"
+)]
 type Lock<T> = std::sync::Mutex<T>;
 
 /// What is known from the readings.

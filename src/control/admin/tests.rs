@@ -38,7 +38,13 @@ fn node(uptime_ms: u64) -> view::Node {
         leaving: Vec::new(),
     };
     let pools = vec![pool("servers"), pool("a / b")];
-    view::Node { name: "edge".to_owned(), uptime_ms, at_ms: 1_000 + uptime_ms, pools, ..view::Node::default() }
+    view::Node {
+        name: "edge".to_owned(),
+        uptime_ms,
+        at_ms: 1_000 + uptime_ms,
+        pools,
+        ..view::Node::default()
+    }
 }
 
 /// Plays the node: takes commands as `outcome` says, and shows a view whose clock goes on with each look.
@@ -114,10 +120,14 @@ fn health_follows_the_drain() {
 fn a_node_that_does_not_answer_is_said() {
     let (events, asked) = sync_channel(16);
     drop(asked);
-    let address = start(Some(any_port()), None, Arc::new(Page::new(events, None))).unwrap().unwrap();
+    let address =
+        start(Some(any_port()), None, Arc::new(Page::new(events, None))).unwrap().unwrap();
     for path in ["/metrics", "/api/v1/node", "/api/v1/pools", "/api/v1/rates"] {
         let answer = look(address, path);
-        assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("the node has ended"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 503") && answer.contains("the node has ended"),
+            "{answer}"
+        );
     }
     assert!(look(address, "/healthz").starts_with("HTTP/1.1 200"), "the listener itself lives");
 }
@@ -148,11 +158,15 @@ fn the_socket_is_for_its_group_and_replaces_only_a_dead_one() {
     start(None, Some(&path), Arc::clone(&page)).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, SOCKET_MODE);
     let stream = UnixStream::connect(&path).unwrap();
-    let answer = exchange(stream, b"POST /api/v1/reload HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answer =
+        exchange(stream, b"POST /api/v1/reload HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("{\"done\":[]}"), "{answer}");
 
     let error = start(None, Some(&path), page).unwrap_err();
-    assert!(error.contains("another process listens there") && error.contains("[admin] socket"), "{error}");
+    assert!(
+        error.contains("another process listens there") && error.contains("[admin] socket"),
+        "{error}"
+    );
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "kept").unwrap();
     let error = bind_socket(&path).unwrap_err();
@@ -166,9 +180,12 @@ fn every_answer_says_what_a_browser_may_do() {
     let served = serve(None, well);
     for path in ["/", "/page.js", "/draw.js", "/page.css", "/api/v1/node", "/metrics", "/nothing"] {
         let answer = look(served.address, path);
-        for field in ["content-security-policy: default-src 'none'; script-src 'self'", "x-content-type-options: nosniff",
-            "cache-control: no-store", "referrer-policy: no-referrer"]
-        {
+        for field in [
+            "content-security-policy: default-src 'none'; script-src 'self'",
+            "x-content-type-options: nosniff",
+            "cache-control: no-store",
+            "referrer-policy: no-referrer",
+        ] {
             assert!(answer.contains(field), "{field} not in {path}: {answer}");
         }
     }
@@ -188,13 +205,17 @@ fn each_described_path_is_served_and_each_served_path_is_described() {
     assert_eq!(described, served);
     let page = serve(None, well);
     for (path, methods) in document["paths"].as_object().unwrap() {
-        let path = path.replace("{pool}", "servers").replace("{uri}", "sip%3Aa").replace("{action}", "drain");
+        let path = path
+            .replace("{pool}", "servers")
+            .replace("{uri}", "sip%3Aa")
+            .replace("{action}", "drain");
         for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
             if path.ends_with("/events") && method == "GET" {
                 continue;
             }
             let answer = request(page.address, method, &path, "");
-            let is_known = !answer.starts_with("HTTP/1.1 405") && !answer.starts_with("HTTP/1.1 404");
+            let is_known =
+                !answer.starts_with("HTTP/1.1 405") && !answer.starts_with("HTTP/1.1 404");
             let is_described = methods.get(method.to_lowercase()).is_some();
             assert_eq!(is_known, is_described, "{method} {path}: {answer}");
         }

@@ -69,12 +69,18 @@ fn head(seen: &Seen) -> Vec<Line> {
             (Style::Strong, format!("sipedge {}", text(&node["name"]))),
             (Style::Plain, "  ".to_owned()),
             (state_style, text(&node["state"])),
-            (Style::Faint, format!("  {}  up {}", text(&node["version"]), duration(&node["uptime_ms"]))),
+            (
+                Style::Faint,
+                format!("  {}  up {}", text(&node["version"]), duration(&node["uptime_ms"])),
+            ),
         ],
         vec![
             (Style::Plain, format!("received {:.0}/s  ", rate("received_per_second"))),
             (Style::Plain, format!("sent {:.0}/s  ", rate("sent_per_second"))),
-            (if dropped > 0.0 { Style::Bad } else { Style::Plain }, format!("dropped {dropped:.0}/s  ")),
+            (
+                if dropped > 0.0 { Style::Bad } else { Style::Plain },
+                format!("dropped {dropped:.0}/s  "),
+            ),
             (Style::Faint, curve(&series(&seen.rates["samples"], "received_per_second"))),
         ],
     ];
@@ -109,7 +115,10 @@ fn backends(seen: &Seen) -> Vec<Line> {
         }
         for leaving in list(&pool["leaving"]) {
             let left = duration(&leaving["left_ms"]);
-            lines.push(vec![(Style::Faint, format!("  {:<28} left {left} ago", text(&leaving["uri"])))]);
+            lines.push(vec![(
+                Style::Faint,
+                format!("  {:<28} left {left} ago", text(&leaving["uri"])),
+            )]);
         }
     }
     lines
@@ -127,11 +136,15 @@ fn row(seen: &Seen, pool: &Value, backend: &Value) -> Line {
     let probes = list(&health["probes"]);
     line.push((Style::Plain, " ".repeat(10_usize.saturating_sub(probes.len()))));
     for probe in probes.iter().take(10).rev() {
-        line.push(if is_good(probe) { (Style::Good, "•".to_owned()) } else { (Style::Bad, "✗".to_owned()) });
+        line.push(if is_good(probe) {
+            (Style::Good, "•".to_owned())
+        } else {
+            (Style::Bad, "✗".to_owned())
+        });
     }
-    let mine = list(&seen.rates["backends"]).iter().find(|series| {
-        series["pool"] == pool["name"] && series["uri"] == backend["uri"]
-    });
+    let mine = list(&seen.rates["backends"])
+        .iter()
+        .find(|series| series["pool"] == pool["name"] && series["uri"] == backend["uri"]);
     let values: Vec<f64> = mine.map_or_else(Vec::new, |mine| {
         list(&mine["requests_per_second"]).iter().filter_map(Value::as_f64).collect()
     });
@@ -153,10 +166,13 @@ fn foot(seen: &Seen) -> Vec<Line> {
     let drops = list(&seen.drops["reasons"]);
     let mut counted: Vec<(u64, String)> = drops
         .iter()
-        .filter_map(|drop| Some((drop["total"].as_u64().filter(|&total| total > 0)?, text(&drop["reason"]))))
+        .filter_map(|drop| {
+            Some((drop["total"].as_u64().filter(|&total| total > 0)?, text(&drop["reason"])))
+        })
         .collect();
     counted.sort_by_key(|(total, _)| std::cmp::Reverse(*total));
-    let shown: Vec<String> = counted.iter().map(|(total, reason)| format!("{reason} {total}")).collect();
+    let shown: Vec<String> =
+        counted.iter().map(|(total, reason)| format!("{reason} {total}")).collect();
     let shown = if shown.is_empty() { "nothing".to_owned() } else { shown.join("  ") };
     vec![
         Vec::new(),
@@ -178,7 +194,8 @@ fn curve(values: &[f64]) -> String {
             return ' ';
         }
         // Largest bound first: the share is within 0 and 1.
-        let place = (1..BARS.len()).rev().find(|&place| value / most > place as f64 / BARS.len() as f64);
+        let place =
+            (1..BARS.len()).rev().find(|&place| value / most > place as f64 / BARS.len() as f64);
         BARS[place.unwrap_or(0)]
     };
     shown.iter().map(bar).collect()
@@ -236,14 +253,35 @@ mod tests {
     fn a_frame_shows_states_rates_and_curves() {
         let frame = lines(&seen(), 120, 20, &mut 0);
         let text = plain(&frame).join("\n");
-        for part in ["sipedge edge  running", "up 1 min 1 s", "received 8/s", "servers  rendezvous", "not_sip 3", "left 3 s ago"] {
+        for part in [
+            "sipedge edge  running",
+            "up 1 min 1 s",
+            "received 8/s",
+            "servers  rendezvous",
+            "not_sip 3",
+            "left 3 s ago",
+        ] {
             assert!(text.contains(part), "{part} not in\n{text}");
         }
         assert!(!text.contains("no_via"));
-        let row = |uri: &str| frame.iter().find(|line| line.iter().any(|(_, text)| text.contains(uri))).unwrap();
-        assert!(plain(&[row("sip:a").clone()])[0].contains("50.0 %      12.0   1.5 ms          •✗   ▄█"), "{text}");
-        assert!(row("sip:a").iter().any(|(style, text)| *style == Style::Good && text.starts_with("active")));
-        assert!(row("sip:b").iter().any(|(style, text)| *style == Style::Bad && text.starts_with("inactive")));
+        let row = |uri: &str| {
+            frame.iter().find(|line| line.iter().any(|(_, text)| text.contains(uri))).unwrap()
+        };
+        assert!(
+            plain(&[row("sip:a").clone()])[0]
+                .contains("50.0 %      12.0   1.5 ms          •✗   ▄█"),
+            "{text}"
+        );
+        assert!(
+            row("sip:a")
+                .iter()
+                .any(|(style, text)| *style == Style::Good && text.starts_with("active"))
+        );
+        assert!(
+            row("sip:b")
+                .iter()
+                .any(|(style, text)| *style == Style::Bad && text.starts_with("inactive"))
+        );
     }
 
     #[test]
@@ -252,7 +290,10 @@ mod tests {
             let mut first = 100;
             let frame = lines(&seen(), width, height, &mut first);
             assert!(frame.len() <= height);
-            assert!(plain(&frame).iter().all(|line| line.chars().count() <= width), "{width} x {height}");
+            assert!(
+                plain(&frame).iter().all(|line| line.chars().count() <= width),
+                "{width} x {height}"
+            );
             assert!(first <= 4, "{first}");
         }
     }
@@ -261,9 +302,14 @@ mod tests {
     fn trouble_and_refused_reloads_are_said() {
         let mut seen = seen();
         seen.trouble = Some("the node does not answer".to_owned());
-        seen.node["configuration"] = json!({ "last_reload": { "taken": false, "lines": ["unknown key\u{1b}[2J"] } });
+        seen.node["configuration"] =
+            json!({ "last_reload": { "taken": false, "lines": ["unknown key\u{1b}[2J"] } });
         let text = plain(&lines(&seen, 100, 20, &mut 0)).join("\n");
-        assert!(text.contains("no news: the node does not answer") && text.contains("refused: unknown key"), "{text}");
+        assert!(
+            text.contains("no news: the node does not answer")
+                && text.contains("refused: unknown key"),
+            "{text}"
+        );
         assert!(!text.contains('\u{1b}'), "what a file says cannot steer the terminal");
     }
 }

@@ -32,7 +32,8 @@ fn scrape(uptime_ms: u64, backends: &[(u32, u64)], work: impl FnOnce(&mut Counte
         backends: backends.iter().map(backend).collect(),
         leaving: Vec::new(),
     };
-    let view = view::Node { uptime_ms, at_ms: uptime_ms, pools: vec![pool], ..view::Node::default() };
+    let view =
+        view::Node { uptime_ms, at_ms: uptime_ms, pools: vec![pool], ..view::Node::default() };
     Scrape { snapshot: Snapshot { shards: vec![Box::new(counters)], picks: Vec::new() }, view }
 }
 
@@ -49,14 +50,20 @@ fn a_sample_is_the_difference_of_two_readings() {
         c.latency_us.record_n(9_000_000, 2).unwrap();
     }));
     let sample = history.newest().unwrap();
-    assert_eq!((sample.seconds, sample.received_per_second, sample.sent_per_second), (2.0, 100.0, 25.0));
+    assert_eq!(
+        (sample.seconds, sample.received_per_second, sample.sent_per_second),
+        (2.0, 100.0, 25.0)
+    );
     assert_eq!(sample.dropped_per_second, 2.0);
     assert_eq!((sample.latency_counts[1], sample.latency_counts[BUCKETS - 1]), (7, 2));
     assert_eq!(sample.latency_counts.iter().sum::<u64>(), 9);
     assert_eq!((totals.drops[0].total, totals.drops[0].per_second), (4, 2.0));
     assert_eq!((totals.shards[0].received, totals.shards[0].received_per_second), (300, 100.0));
     let traffic = history.traffic(3);
-    assert_eq!((traffic.requests, traffic.requests_per_second, traffic.requests_recent), (40, 15.0, 30));
+    assert_eq!(
+        (traffic.requests, traffic.requests_per_second, traffic.requests_recent),
+        (40, 15.0, 30)
+    );
     assert_eq!((traffic.responses, traffic.failures), (21, 11));
 }
 
@@ -76,7 +83,11 @@ fn a_rate_is_the_mean_of_five_seconds_and_recent_are_ten() {
             }
         };
         let traffic = history.traffic(0);
-        assert_eq!((traffic.requests_per_second, traffic.requests_recent), expected, "second {second}");
+        assert_eq!(
+            (traffic.requests_per_second, traffic.requests_recent),
+            expected,
+            "second {second}"
+        );
     }
 }
 
@@ -101,5 +112,10 @@ fn the_ring_is_bounded_and_series_are_as_long() {
     assert_eq!(rates.samples.len(), SAMPLES_KEPT);
     assert_eq!(rates.backends[0].requests_per_second, vec![3.0; SAMPLES_KEPT]);
     assert_eq!(rates.backends[1].requests_per_second, vec![0.0; SAMPLES_KEPT]);
-    assert!(rates.samples.iter().all(|sample| sample.latency_counts.len() == LATENCY_BUCKETS_US.len() + 1));
+    assert!(
+        rates
+            .samples
+            .iter()
+            .all(|sample| sample.latency_counts.len() == LATENCY_BUCKETS_US.len() + 1)
+    );
 }

@@ -94,7 +94,11 @@ fn node_itself(w: &mut Writer<'_>, node: &view::Node, streams: usize) -> fmt::Re
     w.sample(name, &[("result", &"taken")], configuration.reloads)?;
     w.sample(name, &[("result", &"refused")], configuration.reloads_refused)?;
     let name = "sipedge_last_reload_taken";
-    w.family(name, "gauge", "1 unless the last reload was refused: then the file is not what runs.")?;
+    w.family(
+        name,
+        "gauge",
+        "1 unless the last reload was refused: then the file is not what runs.",
+    )?;
     let taken = configuration.last_reload.as_ref().is_none_or(|reload| reload.taken);
     w.sample(name, &[], u8::from(taken))?;
     let name = "sipedge_configuration_loaded_timestamp_seconds";
@@ -125,7 +129,11 @@ fn probes(w: &mut Writer<'_>, node: &view::Node) -> fmt::Result {
         w.sample(name, &labels(pool, backend), health.counts.probes)?;
     }
     let name = "sipedge_backend_evidence_total";
-    w.family(name, "counter", "Results of probes, and what real traffic showed: unreachable, silent, busy.")?;
+    w.family(
+        name,
+        "counter",
+        "Results of probes, and what real traffic showed: unreachable, silent, busy.",
+    )?;
     for (pool, backend, health) in with_health(node) {
         for (result, read) in RESULTS {
             let [pool, backend] = labels(pool, backend);
@@ -133,7 +141,11 @@ fn probes(w: &mut Writer<'_>, node: &view::Node) -> fmt::Result {
         }
     }
     let name = "sipedge_probe_latency_seconds";
-    w.family(name, "gauge", "How long the backend takes to answer a probe; `estimate` is the moving mean.")?;
+    w.family(
+        name,
+        "gauge",
+        "How long the backend takes to answer a probe; `estimate` is the moving mean.",
+    )?;
     for (pool, backend, health) in with_health(node) {
         for (kind, read) in LATENCIES {
             let [pool, backend] = labels(pool, backend);

@@ -14,9 +14,13 @@ fn refused(served: &Served, answer: &str, status: u16, part: &str) {
     assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     assert!(head.contains("content-type: application/json"), "{head}");
-    let json: serde_json::Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}"));
+    let json: serde_json::Value =
+        serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}"));
     assert_eq!(json.as_object().map(serde_json::Map::len), Some(2), "{body}");
-    assert!(json["error"].as_str().is_some_and(|error| error.contains(part)), "{part} not in {body}");
+    assert!(
+        json["error"].as_str().is_some_and(|error| error.contains(part)),
+        "{part} not in {body}"
+    );
     assert!(json["help"].as_str().is_some_and(|help| !help.is_empty()), "{body}");
     assert!(served.told.try_recv().is_err(), "the node was told something");
 }
@@ -25,7 +29,12 @@ fn refused(served: &Served, answer: &str, status: u16, part: &str) {
 fn who_has_no_right_changes_nothing() {
     let open = serve(None, well);
     refused(&open, &request(open.address, "POST", RELOAD, ""), 403, "no token is configured");
-    refused(&open, &request(open.address, "POST", RELOAD, &bearer()), 403, "no token is configured");
+    refused(
+        &open,
+        &request(open.address, "POST", RELOAD, &bearer()),
+        403,
+        "no token is configured",
+    );
     let served = serve(token(), well);
     for path in [RELOAD, "/api/v1/drain", DRAIN_BACKEND] {
         refused(&served, &request(served.address, "POST", path, ""), 401, "a token is needed");
@@ -47,11 +56,15 @@ fn who_has_the_right_is_obeyed() {
     };
     assert_eq!(told(RELOAD), Command::Reload);
     assert_eq!(told("/api/v1/drain"), Command::DrainNode);
-    let Command::Backend { pool, uri, action } = told(DRAIN_BACKEND) else { panic!("another command") };
+    let Command::Backend { pool, uri, action } = told(DRAIN_BACKEND) else {
+        panic!("another command")
+    };
     assert_eq!((pool.as_deref(), uri.as_str()), (Some("servers"), "sip:10.0.0.1:5060"));
     assert_eq!(action, crate::control::event::BackendAction::Drain);
     // Whatever stands in names, encoded it is one part of the path.
-    let Command::Backend { pool, uri, .. } = told("/api/v1/pools/a%20%2F%20b/backends/sip%3Ax%3Flr%2F/enable") else {
+    let Command::Backend { pool, uri, .. } =
+        told("/api/v1/pools/a%20%2F%20b/backends/sip%3Ax%3Flr%2F/enable")
+    else {
         panic!("another command")
     };
     assert_eq!((pool.as_deref(), uri.as_str()), (Some("a / b"), "sip:x?lr/"));
@@ -61,7 +74,10 @@ fn who_has_the_right_is_obeyed() {
 #[test]
 fn what_the_node_refuses_is_passed_on() {
     let refuses = |is_unknown| {
-        serve(token(), move |_| Outcome::Refused { is_unknown, why: vec!["one".to_owned(), "two".to_owned()] })
+        serve(token(), move |_| Outcome::Refused {
+            is_unknown,
+            why: vec!["one".to_owned(), "two".to_owned()],
+        })
     };
     for (is_unknown, status) in [(true, 404), (false, 409)] {
         let served = refuses(is_unknown);
@@ -79,7 +95,12 @@ fn unknown_things_and_wrong_methods_say_what_is_known() {
     refused(&served, &ask("GET", "/api/v2/node"), 404, "nothing here");
     refused(&served, &ask("GET", "/api/v1/pools/other"), 404, "no pool is called");
     assert!(ask("GET", "/api/v1/pools/other").contains("known: servers, a / b"));
-    refused(&served, &ask("POST", "/api/v1/pools/servers/backends/sip%3Aa/explode"), 404, "explode");
+    refused(
+        &served,
+        &ask("POST", "/api/v1/pools/servers/backends/sip%3Aa/explode"),
+        404,
+        "explode",
+    );
     let wrong = ask("GET", RELOAD);
     refused(&served, &wrong, 405, "this method");
     assert!(wrong.to_lowercase().contains("\r\nallow: post\r\n"), "{wrong}");
@@ -111,7 +132,13 @@ fn garbage_ends_the_connection_and_nothing_else() {
     let served = serve(token(), well);
     let long = [b"GET /".as_slice(), &vec![b'a'; 1 << 20], b" HTTP/1.1\r\n\r\n"].concat();
     let fields = [b"GET / HTTP/1.1\r\n".as_slice(), &b"A: b\r\n".repeat(10_000), b"\r\n"].concat();
-    for garbage in [&b"\x00\x01\x02\r\n\r\n"[..], b"GET\r\n\r\n", b"OPTIONS sip:a SIP/2.0\r\n\r\n", &long, &fields] {
+    for garbage in [
+        &b"\x00\x01\x02\r\n\r\n"[..],
+        b"GET\r\n\r\n",
+        b"OPTIONS sip:a SIP/2.0\r\n\r\n",
+        &long,
+        &fields,
+    ] {
         let mut stream = connect(served.address);
         // The other side may end while we still write.
         let _ = stream.write_all(garbage);

@@ -44,7 +44,9 @@ fn streams_have_places_of_their_own_and_get_the_same() {
     let served = serve(None, well);
     let count = PLAIN_PLACES + 8;
     let mut streams: Vec<_> = (0..count).map(|_| stream(served.address).0).collect();
-    assert!(look(served.address, "/metrics").contains(&format!("\nsipedge_event_streams {count}\n")));
+    assert!(
+        look(served.address, "/metrics").contains(&format!("\nsipedge_event_streams {count}\n"))
+    );
     let mut newest = streams.iter_mut().map(next).collect::<Vec<_>>();
     let json: serde_json::Value = serde_json::from_str(&newest[0]).unwrap();
     assert_eq!(json["node"]["name"], "edge");
@@ -71,7 +73,10 @@ fn a_stream_too_many_is_refused_and_its_connection_still_serves() {
     let (address, _runs) = serve_few(runtime, 1);
     let (mut kept, _) = stream(address);
     let answer = look(address, "/api/v1/events");
-    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("too many event streams"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("too many event streams"),
+        "{answer}"
+    );
     assert!(look(address, "/healthz").starts_with("HTTP/1.1 200"));
     assert!(next(&mut kept).starts_with('{'), "the first one goes on");
 }

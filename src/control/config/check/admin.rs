@@ -52,7 +52,10 @@ fn socket(text: &At<String>, problems: &mut Problems) -> Option<PathBuf> {
         return None;
     }
     if text.value.len() > SOCKET_BYTES_MAX {
-        let message = format!("the path has {} bytes; a socket's may have {SOCKET_BYTES_MAX}", text.value.len());
+        let message = format!(
+            "the path has {} bytes; a socket's may have {SOCKET_BYTES_MAX}",
+            text.value.len()
+        );
         problems.error(&text.span, message, FORM);
         return None;
     }
