@@ -96,7 +96,10 @@ impl Edit {
         keep("[limits] held_max", &old.held_max, &mut limits.held_max, restart);
         keep("[limits] held_bytes_max", &old.held_bytes_max, &mut limits.held_bytes_max, restart);
         keep("[trace]", &running.trace, &mut new.trace, restart);
-        keep("[admin] listen", &running.admin, &mut new.admin, restart);
+        let (old, admin) = (&running.admin, &mut new.admin);
+        keep("[admin] listen", &old.listen, &mut admin.listen, restart);
+        keep("[admin] socket", &old.socket, &mut admin.socket, restart);
+        keep("[admin] token", &old.token, &mut admin.token, restart);
     }
 
     /// A key made by chance is made once: another one would open none of the tokens that are out.

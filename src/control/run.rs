@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 
 use super::admin::{self, Page};
 use super::config::problem::{Problems, Severity};
-use super::config::{Config, secret};
+use super::config::{Admin, Config, secret};
 use super::event::{Ask, Command, Event};
 use super::fleet::{Fleet, Standing};
 use super::node::{Ending, Node, Parts};
@@ -61,10 +61,14 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
         info!("{line}");
     }
     let traces = Traces::start(&config.trace, &config.node.name, shards.taps())?;
-    let page = Arc::new(Page::new(sender.clone()));
-    if let Some(address) = config.admin {
-        let address = admin::start(address, Arc::clone(&page))?;
-        info!("admin page on http://{address}/metrics and /healthz");
+    let Admin { listen, socket, token } = &config.admin;
+    let page = Arc::new(Page::new(sender.clone(), token.clone()));
+    if listen.is_some() || socket.is_some() {
+        let address = admin::start(*listen, socket.as_deref(), Arc::clone(&page))?;
+        if let Some(address) = address {
+            info!("admin page on http://{address}/, also /api/v1, /metrics and /healthz");
+        }
+        socket.iter().for_each(|path| info!("admin socket at {}", path.display()));
     }
     pass_on_reports(shards.reports(), sender.clone())?;
     let names = watch_names(&config, sender)?;

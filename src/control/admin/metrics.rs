@@ -5,12 +5,14 @@
 
 use std::fmt::{self, Display, Write};
 
+use crate::control::event::Scrape;
 use crate::control::view;
 use crate::datapath::Snapshot;
 use crate::datapath::counters::{Counters, VERDICTS};
 use crate::sip::DropReason;
 use crate::sip::message::Method;
 
+mod fleet;
 mod traffic;
 
 pub use traffic::{BackendLabels, PoolLabels};
@@ -42,16 +44,18 @@ impl Labels {
 }
 
 /// Upper bounds of the latency buckets, in microseconds.
-const LATENCY_BUCKETS_US: [u64; 16] = [
+pub(super) const LATENCY_BUCKETS_US: [u64; 16] = [
     10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000,
     500_000, 1_000_000,
 ];
 
-/// The whole page.
+/// The whole page; `streams` event streams are open.
 #[must_use]
-pub fn page(labels: &Labels, draining: bool, snapshot: &Snapshot) -> String {
+pub fn page(scrape: &Scrape, draining: bool, streams: usize) -> String {
     let mut out = String::with_capacity(32 << 10);
-    write_all(&mut Writer { out: &mut out }, labels, draining, snapshot)
+    let mut writer = Writer { out: &mut out };
+    write_all(&mut writer, &Labels::new(&scrape.view), draining, &scrape.snapshot)
+        .and_then(|()| fleet::write(&mut writer, &scrape.view, streams))
         .expect("writing to a string cannot fail");
     out
 }

@@ -9,8 +9,9 @@ use std::path::Path;
 
 use super::file::{At, File};
 use super::problem::{Problems, did_you_mean};
-use super::{ADMIN_DEFAULT, Config, address};
+use super::{Config, address};
 
+mod admin;
 mod backends;
 mod dns;
 mod failover;
@@ -32,11 +33,8 @@ pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option
     let (limits, shard_limits) = limits::check(&file.limits, problems);
     let pools = pool::check(file, &listeners, folder, problems);
     let rules = route::check(file, problems);
+    let admin = admin::check(&file.admin, folder, problems);
     let trace = trace::check(file, folder, problems);
-    let admin = match &file.admin_listen {
-        None => address::admin(ADMIN_DEFAULT).ok()?,
-        Some(text) => accept(text, address::admin(&text.value), problems)?,
-    };
     if problems.has_errors() {
         return None;
     }
@@ -51,7 +49,7 @@ pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option
         rules,
         limits,
         shard_limits,
-        admin,
+        admin: admin?,
         trace,
     })
 }

@@ -27,10 +27,21 @@ pub struct File {
     pub route: Vec<Route>,
     /// `[limits]`.
     pub limits: Limits,
-    /// `[admin]`, `listen`.
-    pub admin_listen: Option<At<String>>,
+    /// `[admin]`.
+    pub admin: Admin,
     /// `[trace]`.
     pub trace: Trace,
+}
+
+/// `[admin]`.
+#[derive(Debug, Default)]
+pub struct Admin {
+    /// `listen`.
+    pub listen: Option<At<String>>,
+    /// `socket`.
+    pub socket: Option<At<String>>,
+    /// `token`.
+    pub token: Option<At<String>>,
 }
 
 /// `[node]`.

@@ -7,7 +7,8 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::file::{
-    At, Backend, Failover, File, Key, Limits, Listen, Node, Pool, Probe, ProbeTable, Route, When,
+    Admin, At, Backend, Failover, File, Key, Limits, Listen, Node, Pool, Probe, ProbeTable, Route,
+    When,
 };
 use super::problem::Problems;
 use super::section::{Section, wrong_type};
@@ -33,16 +34,21 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> File {
         pool: sections(&mut top, "pool", problems, pool),
         route: sections(&mut top, "route", problems, route),
         limits: single(&mut top, "limits", problems, limits).unwrap_or_default(),
-        admin_listen: single(&mut top, "admin", problems, |mut section, _, problems| {
-            let listen = section.string("listen", problems);
-            section.finish(problems);
-            listen
-        })
-        .flatten(),
+        admin: single(&mut top, "admin", problems, admin).unwrap_or_default(),
         trace: single(&mut top, "trace", problems, trace::trace).unwrap_or_default(),
     };
     top.finish(problems);
     file
+}
+
+fn admin(mut section: Section<'_>, _: Range<usize>, problems: &mut Problems) -> Admin {
+    let admin = Admin {
+        listen: section.string("listen", problems),
+        socket: section.string("socket", problems),
+        token: section.string("token", problems),
+    };
+    section.finish(problems);
+    admin
 }
 
 fn syntax_help(message: &str) -> &'static str {

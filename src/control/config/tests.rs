@@ -58,7 +58,8 @@ fn the_least_that_runs_has_the_defaults() {
     let config = good(GOOD);
     assert_eq!(config.node.name, "sipedge");
     assert!(config.node.keys_by_chance);
-    assert_eq!(config.admin, Some("127.0.0.1:9060".parse().unwrap()));
+    assert_eq!(config.admin.listen, Some("127.0.0.1:9060".parse().unwrap()));
+    assert_eq!((&config.admin.socket, &config.admin.token), (&None, &None));
     assert_eq!(config.listeners[0].host, "192.0.2.1");
     assert_eq!(
         config.pools[0].backends[0].target,

@@ -24,6 +24,7 @@ impl Node {
             name: self.config.node.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
             state: if self.is_draining { view::State::Draining } else { view::State::Running },
+            at_ms: self.calendar_ms(now),
             uptime_ms: now.0 / 1_000,
             configuration: view::Configuration {
                 file: self.file.display().to_string(),
@@ -71,12 +72,14 @@ fn view_pool(pool: &Pool, table: &TablePool, health: PoolView, now: Now) -> view
         takes_new: u16::try_from(index).is_ok_and(|index| table.usable.contains(index)),
         share: shares.as_ref().and_then(|shares| shares.get(index).copied()),
         health: healths.next(),
+        traffic: None,
     };
     let leaver = |leaver: &Leaving| view::Leaving {
         uri: leaver.uri.clone(),
         address: leaver.address.to_string(),
         meter: leaver.meter,
         left_ms: now.0.saturating_sub(leaver.since.0) / 1_000,
+        traffic: None,
     };
     view::Pool {
         name: pool.config.name.clone(),

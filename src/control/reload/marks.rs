@@ -77,6 +77,8 @@ pcap = { folder = "captures" }
 decisions = { per_second_max = 10 }
 [admin]
 listen = "127.0.0.1:9060"
+socket = "/run/sipedge/sipedge.sock"
+token = "0123456789abcdef"
 "#;
 
 /// Section and key, what stands in the base, and what an edit writes in its place.
@@ -140,6 +142,8 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("limits", "held_bytes_max", "held_bytes_max = 4096", "held_bytes_max = 8192"),
     ("pool", "failover", "set = 1", "set = 1\nfailover = { on = [503] }"),
     ("admin", "listen", "127.0.0.1:9060", "127.0.0.1:9061"),
+    ("admin", "socket", "sipedge.sock", "other.sock"),
+    ("admin", "token", "token = \"0123456789abcdef\"", "token = \"fedcba9876543210\""),
 ];
 
 /// Keys with one value only, so far: there is nothing to edit.
