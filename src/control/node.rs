@@ -47,6 +47,8 @@ pub(super) struct Node {
     health: Health,
     shards: Shards,
     table: Arc<Table>,
+    /// Of each pool of the table: how much of 1 each member has of the keys.
+    shares: Vec<Option<Vec<f64>>>,
     traces: Traces,
     silence: Silence,
     watch: Option<Watch>,
@@ -105,6 +107,7 @@ impl Node {
             known: Known::default(),
             health,
             shards,
+            shares: tell::shares(&table),
             table,
             traces,
             silence: Silence::default(),
@@ -144,7 +147,8 @@ impl Node {
                 let _ = answer.send(self.view());
             }
             Event::Ask(Ask::Decisions(answer)) => {
-                let _ = answer.send(self.traces.recent());
+                let is_kept = self.config.trace.decisions.is_some();
+                let _ = answer.send(is_kept.then(|| self.traces.recent()));
             }
             Event::Ask(Ask::Do(command, answer)) => {
                 let outcome = self.obey(command);
@@ -247,6 +251,7 @@ impl Node {
     fn install(&mut self) -> Result<(), InstallError> {
         let table = Arc::new(self.compiled(&self.config, &self.fleet));
         self.shards.install(&table)?;
+        self.shares = tell::shares(&table);
         (self.table, self.revision) = (table, self.health.revision());
         self.trace()
     }

@@ -22,7 +22,7 @@ use super::notify::Notify;
 use super::resolve::{Known, Names};
 use super::summary;
 use super::trace::Traces;
-use crate::datapath::{Options, Reports, Shards};
+use crate::datapath::{self, Options, Reports, Shards};
 use crate::sip::DropReason;
 use crate::sip::route::table::{SHARDS_MAX, Table};
 
@@ -47,6 +47,8 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
     let (sender, events) = sync_channel(EVENTS_MAX);
     watch_signals(sender.clone(), &ending)?;
     tell_start(&config, problems);
+    // Each event stream of the page is an open file.
+    let _ = datapath::raise_open_files();
     let options = options(&config);
     let count = u8::try_from(options.shards).map_err(|_| "too many shards".to_owned())?;
     let fleet = Fleet::new(&config, &Known::default())?;

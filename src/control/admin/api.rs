@@ -169,9 +169,18 @@ struct Decisions {
     decisions: Vec<serde_json::Value>,
 }
 
-async fn decisions() -> Json<Decisions> {
-    let note = "this version keeps no decisions; `sipedge explain` decides one message again, and says why";
-    Json(Decisions { kept: false, note, decisions: Vec::new() })
+async fn decisions(State(page): Shared) -> Result<Json<Decisions>, Refusal> {
+    let records = blocking(&page, |page| page.asker.decisions()).await?;
+    let note = match &records {
+        Some(_) => "the oldest first; `sipedge explain` decides one message again, and says why",
+        None => {
+            "none are kept: write decisions = {} into [trace]; `sipedge explain` decides one message again, and says why"
+        }
+    };
+    let kept = records.is_some();
+    let read = |record: &String| serde_json::from_str(record).ok();
+    let decisions = records.unwrap_or_default().iter().filter_map(read).collect();
+    Ok(Json(Decisions { kept, note, decisions }))
 }
 
 async fn rates(State(page): Shared) -> Result<Response, Refusal> {

@@ -36,6 +36,12 @@ impl Asker {
         self.ask(Ask::View(answer), &view, LOOK_TIME_MAX)
     }
 
+    /// The last decision records, the oldest first; nothing when none are kept.
+    pub(super) fn decisions(&self) -> Result<Option<Vec<String>>, String> {
+        let (answer, decisions) = channel();
+        self.ask(Ask::Decisions(answer), &decisions, LOOK_TIME_MAX)
+    }
+
     /// Does it.
     pub(super) fn act(&self, command: Command) -> Result<Outcome, String> {
         let (answer, outcome) = channel();

@@ -90,7 +90,6 @@ impl Listeners {
         u32::try_from((bytes * count).div_ceil(BYTES_PER_SECOND_MAX)).unwrap_or(u32::MAX).max(1)
     }
 
-    #[expect(clippy::disallowed_types, reason = "names the guard of the lock above")]
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Listener>> {
         self.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

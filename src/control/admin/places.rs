@@ -121,7 +121,6 @@ impl Places {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    #[expect(clippy::disallowed_types, reason = "names the guard of the lock above")]
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Taken>> {
         // Whoever panicked within left a whole map: each step of it is one call.
         self.taken.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -65,7 +65,10 @@ fn serve(token: Option<Token>, outcome: impl Fn(&Command) -> Outcome + Send + 's
                     let _ = answer.send(outcome(&command));
                     let _ = tell.send(command);
                 }
-                Event::Signal(_) | Event::Report(_) => {}
+                Event::Ask(Ask::Decisions(answer)) => {
+                    drop(answer.send(Some(vec!["{\"method\":\"INVITE\"}".to_owned()])));
+                }
+                Event::Signal(_) | Event::Report(_) | Event::Resolved(_) => {}
             }
         }
     });

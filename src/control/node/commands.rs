@@ -85,6 +85,7 @@ impl Node {
             kept @ Some(_) if edit.config.node.watch_config => kept,
             _ => edit.config.node.watch_config.then(|| super::Watch::new(&self.file)),
         };
+        self.shares = super::tell::shares(&table);
         (self.config, self.fleet, self.table) = (edit.config, fleet, table);
         self.revision = self.health.revision();
         if let Err(why) = self.trace() {

@@ -9,7 +9,7 @@ use crate::control::summary::{key_text, rule_text};
 use crate::control::view;
 use crate::sip::Now;
 use crate::sip::balance::{KeyUse, Rotation, hash_key};
-use crate::sip::route::table::Pool as TablePool;
+use crate::sip::route::table::{Pool as TablePool, Table};
 
 /// Keys that are asked for the shares of a pool: a share of a tenth is off by less than a hundredth.
 const KEYS_SAMPLED: u32 = 4_000;
@@ -19,7 +19,7 @@ impl Node {
     pub(super) fn view(&self) -> view::Node {
         let now = self.shards.now();
         let health = self.health.view(now).pools;
-        let pools = self.fleet.pools().iter().zip(&self.table.pools).zip(health);
+        let pools = self.fleet.pools().iter().zip(&self.table.pools).zip(&self.shares).zip(health);
         view::Node {
             name: self.config.node.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
@@ -36,7 +36,9 @@ impl Node {
             runs_on: self.shards.report().lines(),
             listeners: self.config.listeners.iter().map(listener).collect(),
             pools: pools
-                .map(|((pool, table), health)| view_pool(pool, table, health, now))
+                .map(|(((pool, table), shares), health)| {
+                    view_pool(pool, table, shares.as_deref(), health, now)
+                })
                 .collect(),
             routes: self.config.rules.iter().map(|rule| rule_text(&self.config, rule)).collect(),
         }
@@ -60,9 +62,14 @@ impl Node {
     }
 }
 
-fn view_pool(pool: &Pool, table: &TablePool, health: PoolView, now: Now) -> view::Pool {
+fn view_pool(
+    pool: &Pool,
+    table: &TablePool,
+    shares: Option<&[f64]>,
+    health: PoolView,
+    now: Now,
+) -> view::Pool {
     let mut healths = health.backends.into_iter();
-    let shares = shares(table);
     let member = |(index, member): (usize, &Member)| view::Backend {
         uri: member.uri().to_owned(),
         address: member.of.address.to_string(),
@@ -70,7 +77,7 @@ fn view_pool(pool: &Pool, table: &TablePool, health: PoolView, now: Now) -> view
         priority: member.of.priority,
         meter: member.meter,
         takes_new: u16::try_from(index).is_ok_and(|index| table.usable.contains(index)),
-        share: shares.as_ref().and_then(|shares| shares.get(index).copied()),
+        share: shares.and_then(|shares| shares.get(index).copied()),
         health: healths.next(),
         traffic: None,
     };
@@ -100,8 +107,12 @@ fn listener(listener: &crate::sip::route::table::Listener) -> view::Listener {
     }
 }
 
-/// How much of 1 each member has of the keys; nothing where no key decides.
-fn shares(pool: &TablePool) -> Option<Vec<f64>> {
+/// For each pool of a table how much of 1 each member has of the keys; nothing where no key decides.
+pub(super) fn shares(table: &Table) -> Vec<Option<Vec<f64>>> {
+    table.pools.iter().map(shares_of).collect()
+}
+
+fn shares_of(pool: &TablePool) -> Option<Vec<f64>> {
     if pool.balance.key_use() == KeyUse::None {
         return None;
     }

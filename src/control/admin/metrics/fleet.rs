@@ -45,8 +45,11 @@ const GAUGES: [Gauge; 5] = [
     },
 ];
 
+/// Reads a value of a backend's health.
+type Reader<T> = fn(&BackendView) -> T;
+
 /// What is counted about probes and other evidence, by its label.
-const RESULTS: [(&str, fn(&BackendView) -> u64); 7] = [
+const RESULTS: [(&str, Reader<u64>); 7] = [
     ("good", |health| health.counts.good),
     ("full", |health| health.counts.full),
     ("bad", |health| health.counts.bad),
@@ -57,7 +60,7 @@ const RESULTS: [(&str, fn(&BackendView) -> u64); 7] = [
 ];
 
 /// How long answers to probes take.
-const LATENCIES: [(&str, fn(&BackendView) -> f64); 4] = [
+const LATENCIES: [(&str, Reader<f64>); 4] = [
     ("mean", |health| health.latency.mean_ms),
     ("deviation", |health| health.latency.deviation_ms),
     ("most", |health| health.latency.most_ms),
