@@ -55,7 +55,7 @@ fn everything_can_be_looked_at() {
     has(&["backend", &edge.backends[0]], &["in pool servers", "active", "probe", "good 200"]);
     has(&["drops"], &["REASON", "not_sip"]);
     has(&["shards"], &["SHARD", "P99 US"]);
-    has(&["decisions"], &["keeps no decisions"]);
+    has(&["decisions"], &["none are kept"]);
     has(&["openapi"], &["\"openapi\": \"3.1.0\""]);
     for command in ["status", "pools", "backends", "drops", "shards", "rates", "decisions"] {
         let out = good(&edge, &["--json", command]);

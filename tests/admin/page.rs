@@ -89,7 +89,7 @@ fn a_browser_shows_pools_and_states() {
     assert_eq!(page.matches("class=\"pill bad\">inactive").count(), 1);
     assert!(page.contains("class=\"good\" title=\"good 200"), "ticks of probes");
     assert!(page.contains("● live"), "the event stream arrived");
-    assert!(page.contains("keeps no decisions"));
+    assert!(page.contains("none are kept"));
     for (name, size) in [("phone", "390,1500"), ("desktop", "1280,1100")] {
         let picture = folder.join(format!("page-{name}.png"));
         let _ = std::fs::remove_file(&picture);

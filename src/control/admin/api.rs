@@ -71,7 +71,7 @@ pub(super) async fn unknown() -> Refusal {
     )
 }
 
-async fn wrong_method() -> Refusal {
+pub(super) async fn wrong_method() -> Refusal {
     Refusal::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "this path does not know this method",

@@ -151,6 +151,7 @@ fn router(page: Arc<Page>) -> Router {
         .merge(page::router())
         .merge(api::router())
         .fallback(api::unknown)
+        .method_not_allowed_fallback(api::wrong_method)
         .layer(from_fn(watch_over))
         .with_state(page)
 }

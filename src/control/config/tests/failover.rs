@@ -34,7 +34,7 @@ fn what_cannot_be_is_named() {
         &["8:20 failover does not know \"busy\"", "8:28 200 is no answer that fails"],
     );
     check_table("{ on = [503], tries = 1 }", &["8:34 tries cannot be 1"]);
-    check_table("{ on = [\"timeout\"], timeout_ms = 60000 }", &["8:46 timeout_ms cannot be 60000"]);
+    check_table("{ on = [\"timeout\"], timeout_ms = 60000 }", &["8:45 timeout_ms cannot be 60000"]);
     check_table(
         "{ on = [503], timeout_ms = 500 }",
         &["8:39 warning: timeout_ms says nothing without \"timeout\""],
