@@ -57,12 +57,22 @@ impl Metrics {
 
 /// The body of a page, when the answer is 200.
 pub(crate) fn http_body(address: SocketAddr, path: &str) -> Option<String> {
+    let (status, body) = http(address, path)?;
+    (status == 200).then_some(body)
+}
+
+/// The status of a page.
+pub(crate) fn http_status(address: SocketAddr, path: &str) -> Option<u16> {
+    http(address, path).map(|(status, _)| status)
+}
+
+fn http(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, HTTP_TIMEOUT).ok()?;
     stream.set_read_timeout(Some(HTTP_TIMEOUT)).ok()?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?;
-    (status == "200").then(|| body.to_owned())
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, body.to_owned()))
 }
