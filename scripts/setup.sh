@@ -6,7 +6,7 @@ set -euo pipefail
 
 rust_needed="1.95"
 build_packages=(ca-certificates gcc libc6-dev make pkg-config clang libelf-dev zlib1g-dev)
-test_packages=(iproute2 kamailio knot sip-tester sngrep tshark valgrind)
+test_packages=(chromium iproute2 kamailio knot sip-tester sngrep tshark valgrind)
 fuzz_packages=(g++)
 perf_packages=(git iproute2 kamailio libnginx-mod-stream nginx-light)
 
@@ -16,6 +16,7 @@ reason() {
     gcc | libc6-dev) echo "links the program, builds libbpf" ;;
     make) echo "builds libbpf" ;;
     pkg-config) echo "finds libelf and zlib" ;;
+    chromium) echo "shows the live page in its test; 280 MB" ;;
     clang) echo "compiles the eBPF program" ;;
     libelf-dev | zlib1g-dev) echo "libbpf needs it" ;;
     g++) echo "compiles libFuzzer" ;;

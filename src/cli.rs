@@ -14,7 +14,7 @@ use crate::control::config::problem::{Problems, Severity};
 use crate::control::config::{self, Config};
 use crate::control::resolve::look::look;
 use crate::control::{compile, explain, run, summary};
-use crate::demo;
+use crate::{ctl, demo};
 
 /// Wrong usage or configuration.
 pub const EXIT_USAGE: u8 = 2;
@@ -36,6 +36,11 @@ enum Command {
     Check(ConfigArguments),
     /// Says where a message would go, and why, with the same core that forwards.
     Explain(ExplainArguments),
+    /// Asks a running node, or changes it: state, drain, reload.
+    Ctl(ctl::Arguments),
+    /// Shows a running node in the terminal, once a second.
+    #[cfg(feature = "top")]
+    Top(ctl::top::Arguments),
     /// Shows it at work: the edge, three backends and a caller on loopback, and a backend that leaves half way.
     Demo(demo::Args),
 }
@@ -84,6 +89,9 @@ pub fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Ctl(arguments) => ctl::run(&arguments),
+        #[cfg(feature = "top")]
+        Command::Top(arguments) => ctl::top::run(&arguments),
         Command::Run(arguments) => {
             log_to_stderr(arguments.log);
             let path = &arguments.config.config;

@@ -17,6 +17,8 @@ pub mod cli;
 #[cfg(feature = "linux")]
 pub mod control;
 #[cfg(feature = "linux")]
+pub mod ctl;
+#[cfg(feature = "linux")]
 pub mod datapath;
 #[cfg(feature = "linux")]
 pub mod demo;

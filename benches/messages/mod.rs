@@ -57,6 +57,7 @@ pub(crate) fn table() -> Table {
         keys: vec![Key { id: 1, secret: [7; 32] }],
         limits: Limits::default(),
         aliases: vec![],
+        is_draining: false,
     })
 }
 

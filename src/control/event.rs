@@ -27,8 +27,8 @@ pub enum Ask {
     Scrape(Sender<Result<Scrape, String>>),
     /// The state of everything.
     View(Sender<view::Node>),
-    /// The last decision records, the oldest first, each a JSON object.
-    Decisions(Sender<Vec<String>>),
+    /// The last decision records, the oldest first, each a JSON object; nothing when none are kept.
+    Decisions(Sender<Option<Vec<String>>>),
     /// To do something.
     Do(Command, Sender<Outcome>),
 }

@@ -242,5 +242,6 @@ fn cause_text(cause: Cause) -> &'static str {
         Cause::Via => "the next Via",
         Cause::Probe => "a probe of the edge",
         Cause::Own => "the edge itself",
+        Cause::Held => "the request that is held, so that another backend can have it",
     }
 }

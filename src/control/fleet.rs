@@ -115,7 +115,8 @@ impl Fleet {
         Self::default().edited(config, names, Now(0))
     }
 
-    /// The fleet under an edited configuration, or with other addresses for its names; who leaves stays known for a while. This one stays as it is.
+    /// The fleet under an edited configuration, or with other addresses for its names; who leaves stays known for a while.
+    /// This one stays as it is.
     ///
     /// # Errors
     /// As [`Fleet::new`].
@@ -207,7 +208,8 @@ impl Pool {
 
     /// Who leaves, or left before, when `members` stay.
     fn leavers(&self, members: &[Member], now: Now) -> Vec<Leaving> {
-        let is_gone = |address: SocketAddr| members.iter().all(|member| member.of.address != address);
+        let is_gone =
+            |address: SocketAddr| members.iter().all(|member| member.of.address != address);
         let mut leaving = self.leaving.clone();
         leaving.extend(self.members.iter().map(|member| Leaving {
             uri: member.uri().to_owned(),
@@ -260,13 +262,19 @@ impl Pool {
             name: self.config.name.clone(),
             key: self.config.key.clone(),
             balance: Arc::clone(&self.balance),
-            backends: self.members.iter().map(member).chain(self.leaving.iter().map(leaver)).collect(),
+            backends: self
+                .members
+                .iter()
+                .map(member)
+                .chain(self.leaving.iter().map(leaver))
+                .collect(),
             usable,
             down,
             ramp,
             send_from: self.config.send_from,
             match_source_ip: self.config.match_source_ip,
             meter: self.meter,
+            failover: self.config.failover,
         }
     }
 

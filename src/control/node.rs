@@ -1,7 +1,7 @@
 //! The node while it runs: one thread that owns the shards, the pools and what is known of their health.
 //!
 //! Owns: what happens on each event, and when a new routing table is due. Everything that changes the table passes through
-//! [`Node::install`], so a table is always that of one configuration, one state of the pools and one state of health.
+//! `Node::install`, so a table is always that of one configuration, one state of the pools and one state of health.
 //! Moments are those of the shards' clock.
 
 use std::path::PathBuf;
@@ -47,6 +47,8 @@ pub(super) struct Node {
     health: Health,
     shards: Shards,
     table: Arc<Table>,
+    /// Of each pool of the table: how much of 1 each member has of the keys.
+    shares: Vec<Option<Vec<f64>>>,
     traces: Traces,
     silence: Silence,
     watch: Option<Watch>,
@@ -97,8 +99,6 @@ impl Node {
         let mut health = Health::new(seed);
         health.adopt(now, &probing::specs(fleet.pools()));
         let watch = config.node.watch_config.then(|| Watch::new(&file));
-        let calendar = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let origin = calendar.saturating_sub(Duration::from_micros(now.0));
         let mut node = Self {
             file,
             config,
@@ -107,6 +107,7 @@ impl Node {
             known: Known::default(),
             health,
             shards,
+            shares: tell::shares(&table),
             table,
             traces,
             silence: Silence::default(),
@@ -116,7 +117,7 @@ impl Node {
             revision: 0,
             slow_tick_due: now,
             heartbeat: now,
-            origin_ms: u64::try_from(origin.as_millis()).unwrap_or(u64::MAX),
+            origin_ms: calendar_ms().saturating_sub(now.0 / 1_000),
         };
         if let Err(error) = node.trace() {
             error!("nothing can be traced: {error}");
@@ -146,7 +147,8 @@ impl Node {
                 let _ = answer.send(self.view());
             }
             Event::Ask(Ask::Decisions(answer)) => {
-                let _ = answer.send(self.traces.recent());
+                let is_kept = self.config.trace.decisions.is_some();
+                let _ = answer.send(is_kept.then(|| self.traces.recent()));
             }
             Event::Ask(Ask::Do(command, answer)) => {
                 let outcome = self.obey(command);
@@ -249,6 +251,7 @@ impl Node {
     fn install(&mut self) -> Result<(), InstallError> {
         let table = Arc::new(self.compiled(&self.config, &self.fleet));
         self.shards.install(&table)?;
+        self.shares = tell::shares(&table);
         (self.table, self.revision) = (table, self.health.revision());
         self.trace()
     }
@@ -277,4 +280,14 @@ impl Node {
             }
         }
     }
+}
+
+/// Milliseconds since 1970, for what people read.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the view shows moments by the calendar; nothing is decided by them"
+)]
+fn calendar_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

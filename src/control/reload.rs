@@ -36,7 +36,8 @@ pub struct Edit {
 /// # Errors
 /// When `new` cannot run without a restart: listeners are bound at start, and routes and pools name them.
 pub fn plan(running: &Config, new: &Config) -> Result<Edit, String> {
-    let addresses = |config: &Config| -> Vec<_> { config.listeners.iter().map(|l| l.address).collect() };
+    let addresses =
+        |config: &Config| -> Vec<_> { config.listeners.iter().map(|l| l.address).collect() };
     if addresses(running) != addresses(new) {
         let list = |config: &Config| {
             addresses(config).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
@@ -73,7 +74,12 @@ impl Edit {
         keep("[node] steering", &running.node.steering, &mut new.node.steering, restart);
         let (old, limits) = (&running.shard_limits, &mut new.shard_limits);
         keep("[limits] send_queue_max", &old.send_queue_max, &mut limits.send_queue_max, restart);
-        keep("[limits] receive_buffers", &old.receive_buffers, &mut limits.receive_buffers, restart);
+        keep(
+            "[limits] receive_buffers",
+            &old.receive_buffers,
+            &mut limits.receive_buffers,
+            restart,
+        );
         keep(
             "[limits] socket_buffer_bytes",
             &old.socket_buffer_bytes,
@@ -86,8 +92,14 @@ impl Edit {
             &mut new.limits.transactions_max,
             restart,
         );
+        let (old, limits) = (&running.limits, &mut new.limits);
+        keep("[limits] held_max", &old.held_max, &mut limits.held_max, restart);
+        keep("[limits] held_bytes_max", &old.held_bytes_max, &mut limits.held_bytes_max, restart);
         keep("[trace]", &running.trace, &mut new.trace, restart);
-        keep("[admin] listen", &running.admin, &mut new.admin, restart);
+        let (old, admin) = (&running.admin, &mut new.admin);
+        keep("[admin] listen", &old.listen, &mut admin.listen, restart);
+        keep("[admin] socket", &old.socket, &mut admin.socket, restart);
+        keep("[admin] token", &old.token, &mut admin.token, restart);
     }
 
     /// A key made by chance is made once: another one would open none of the tokens that are out.
@@ -107,22 +119,31 @@ impl Edit {
             lines.push(format!("[node] name: {} -> {}", old.name, new.name));
         }
         if ids(old) != ids(new) {
-            let shown = |node| ids(node).iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(", ");
+            let shown = |node| {
+                ids(node).iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(", ")
+            };
             lines.push(format!("[node] keys: {} -> {}; the first seals", shown(old), shown(new)));
         }
         if old.aliases != new.aliases {
             let shown = |aliases: &[String]| aliases.join(", ");
-            lines.push(format!("[node] aliases: {} -> {}", shown(&old.aliases), shown(&new.aliases)));
+            lines.push(format!(
+                "[node] aliases: {} -> {}",
+                shown(&old.aliases),
+                shown(&new.aliases)
+            ));
         }
         if old.drain != new.drain {
-            let shown = |drain: &super::config::Drain| format!("{} s, hook {:?}", drain.seconds, drain.hook);
+            let shown = |drain: &super::config::Drain| {
+                format!("{} s, hook {:?}", drain.seconds, drain.hook)
+            };
             lines.push(format!("[node] drain: {} -> {}", shown(&old.drain), shown(&new.drain)));
         }
         if old.dns != new.dns {
             lines.push(format!("[node] dns: {:?} -> {:?}", old.dns, new.dns));
         }
         if old.watch_config != new.watch_config {
-            lines.push(format!("[node] watch_config: {} -> {}", old.watch_config, new.watch_config));
+            lines
+                .push(format!("[node] watch_config: {} -> {}", old.watch_config, new.watch_config));
         }
         let (old, new) = (&running.limits, &self.config.limits);
         let numbers = [
@@ -240,6 +261,9 @@ fn pool_lines(old: &super::config::Pool, new: &super::config::Pool) -> Vec<Strin
     if old.probe != new.probe {
         lines.push(format!("probe: {} -> {}", probe_text(old), probe_text(new)));
     }
+    if old.failover != new.failover {
+        lines.push(format!("failover: {} -> {}", failover_text(old), failover_text(new)));
+    }
     if old.slow_start_s != new.slow_start_s {
         lines.push(format!("slow_start_s: {} -> {}", old.slow_start_s, new.slow_start_s));
     }
@@ -280,6 +304,10 @@ fn pool_lines(old: &super::config::Pool, new: &super::config::Pool) -> Vec<Strin
     lines
 }
 
+fn failover_text(pool: &super::config::Pool) -> String {
+    pool.failover.as_ref().map_or_else(|| "off".to_owned(), |failover| format!("{failover:?}"))
+}
+
 fn probe_text(pool: &super::config::Pool) -> String {
     pool.probe.as_ref().map_or_else(
         || "off".to_owned(),
@@ -311,7 +339,8 @@ pub fn moved_keys(old: &Table, new: &Table) -> Vec<(String, f64)> {
             let key = hash_key(&[&number.to_be_bytes()]);
             holder(was, key) != holder(pool, key)
         };
-        let count = u32::try_from((0..KEYS_SAMPLED).filter(differs).count()).unwrap_or(KEYS_SAMPLED);
+        let count =
+            u32::try_from((0..KEYS_SAMPLED).filter(differs).count()).unwrap_or(KEYS_SAMPLED);
         moved.push((pool.name.clone(), f64::from(count) / f64::from(KEYS_SAMPLED)));
     }
     moved

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 
 use super::admin::{self, Page};
 use super::config::problem::{Problems, Severity};
-use super::config::{Config, secret};
+use super::config::{Admin, Config, secret};
 use super::event::{Ask, Command, Event};
 use super::fleet::{Fleet, Standing};
 use super::node::{Ending, Node, Parts};
@@ -22,7 +22,7 @@ use super::notify::Notify;
 use super::resolve::{Known, Names};
 use super::summary;
 use super::trace::Traces;
-use crate::datapath::{Options, Reports, Shards};
+use crate::datapath::{self, Options, Reports, Shards};
 use crate::sip::DropReason;
 use crate::sip::route::table::{SHARDS_MAX, Table};
 
@@ -47,10 +47,13 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
     let (sender, events) = sync_channel(EVENTS_MAX);
     watch_signals(sender.clone(), &ending)?;
     tell_start(&config, problems);
+    // Each event stream of the page is an open file.
+    let _ = datapath::raise_open_files();
     let options = options(&config);
     let count = u8::try_from(options.shards).map_err(|_| "too many shards".to_owned())?;
     let fleet = Fleet::new(&config, &Known::default())?;
-    let table = Arc::new(Table::new(fleet.parts(&config, count, &|_, member| Standing::declared(member))));
+    let table =
+        Arc::new(Table::new(fleet.parts(&config, count, &|_, member| Standing::declared(member))));
     let seed: [u8; 8] =
         secret::random_bytes().map_err(|error| format!("no random seed: {error}"))?;
     let seed = u64::from_ne_bytes(seed);
@@ -60,10 +63,14 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
         info!("{line}");
     }
     let traces = Traces::start(&config.trace, &config.node.name, shards.taps())?;
-    let page = Arc::new(Page::new(sender.clone()));
-    if let Some(address) = config.admin {
-        let address = admin::start(address, Arc::clone(&page))?;
-        info!("admin page on http://{address}/metrics and /healthz");
+    let Admin { listen, socket, token } = &config.admin;
+    let page = Arc::new(Page::new(sender.clone(), token.clone()));
+    if listen.is_some() || socket.is_some() {
+        let address = admin::start(*listen, socket.as_deref(), Arc::clone(&page))?;
+        if let Some(address) = address {
+            info!("admin page on http://{address}/, also /api/v1, /metrics and /healthz");
+        }
+        socket.iter().for_each(|path| info!("admin socket at {}", path.display()));
     }
     pass_on_reports(shards.reports(), sender.clone())?;
     let names = watch_names(&config, sender)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::compile::uses_weights;
 use super::config::problem::Problems;
-use super::config::{Config, Io, Pool, Steering};
+use super::config::{Admin, Config, Io, Pool, Steering};
 use super::health::{Alive, Settings};
 use super::resolve::{Known, SHARE_ONE, State, members};
 use crate::sip::balance::Spec;
@@ -63,10 +63,18 @@ fn write_all(out: &mut String, config: &Config) -> fmt::Result {
     for (index, rule) in config.rules.iter().enumerate() {
         writeln!(out, "route {}: {}", index + 1, rule_text(config, rule))?;
     }
-    match config.admin {
-        Some(address) => writeln!(out, "admin: http://{address}/metrics and /healthz"),
-        None => writeln!(out, "admin: off"),
+    let Admin { listen, socket, token } = &config.admin;
+    match listen {
+        Some(address) => {
+            let writes = if token.is_some() { "with the token" } else { "refused: no token" };
+            writeln!(
+                out,
+                "admin: http://{address}/ and /metrics, /healthz, /api/v1; changes: {writes}"
+            )?;
+        }
+        None => writeln!(out, "admin: off")?,
     }
+    socket.iter().try_for_each(|path| writeln!(out, "admin: {}", path.display()))
 }
 
 /// What the names of backends stand for at this moment, a line for each address.

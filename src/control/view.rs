@@ -16,6 +16,8 @@ pub struct Node {
     pub version: &'static str,
     /// Whether it takes part, or ends its work.
     pub state: State,
+    /// When this was so.
+    pub at_ms: u64,
     /// Since the start.
     pub uptime_ms: u64,
     /// What it runs by.
@@ -116,6 +118,23 @@ pub struct Backend {
     pub share: Option<f64>,
     /// State, reason, probes, latency.
     pub health: Option<BackendView>,
+    /// What it gets; filled in by who reads the counters.
+    pub traffic: Option<Traffic>,
+}
+
+/// What a backend gets.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Traffic {
+    /// Requests since the start.
+    pub requests: u64,
+    /// Responses since the start.
+    pub responses: u64,
+    /// Of these, 5xx and 6xx.
+    pub failures: u64,
+    /// Requests per second, the mean of the last five.
+    pub requests_per_second: f64,
+    /// Requests in the last ten seconds.
+    pub requests_recent: u64,
 }
 
 /// A member that has left.
@@ -129,4 +148,6 @@ pub struct Leaving {
     pub meter: u32,
     /// How long ago it left.
     pub left_ms: u64,
+    /// What it still gets; filled in by who reads the counters.
+    pub traffic: Option<Traffic>,
 }

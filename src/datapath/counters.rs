@@ -10,7 +10,8 @@
 
 use hdrhistogram::Histogram;
 
-use super::traffic::Traffic;
+use super::traffic::{OF_CONTROL, Traffic};
+use crate::sip::hold::HoldCounts;
 use crate::sip::message::Method;
 use crate::sip::route::table::Table;
 use crate::sip::{Decision, DropReason, Verdict};
@@ -31,6 +32,8 @@ pub struct Counters {
     pub received_bytes: u64,
     /// Messages handed to the kernel to send.
     pub sent: u64,
+    /// Datagrams that control made (probes), handed to the kernel to send; not among [`Counters::sent`].
+    pub control_sent: u64,
     /// Messages by method (order of [`Method::ALL`]) and verdict (order of [`VERDICTS`]).
     pub messages: [[u64; VERDICTS.len()]; Method::ALL.len()],
     /// Drops by [`DropReason::index`].
@@ -41,6 +44,8 @@ pub struct Counters {
     pub rules: Vec<u64>,
     /// Recent transactions that gave way to others because their table was full.
     pub transactions_evicted: u64,
+    /// Requests that were held for failover, and what became of them.
+    pub hold: HoldCounts,
     /// Forwarded responses by class: 1xx is at 1.
     pub response_classes: [u64; 7],
     /// Our own responses by status minus 100.
@@ -83,11 +88,13 @@ impl Counters {
             received: 0,
             received_bytes: 0,
             sent: 0,
+            control_sent: 0,
             messages: [[0; VERDICTS.len()]; Method::ALL.len()],
             drops: [0; DropReason::ALL.len()],
             traffic: Traffic::default(),
             rules: Vec::new(),
             transactions_evicted: 0,
+            hold: HoldCounts::default(),
             response_classes: [0; 7],
             own_statuses: Box::new([0; STATUSES]),
             hops_out: 0,
@@ -157,6 +164,10 @@ impl Counters {
 
     /// Counts the latency of `count` messages of a pool.
     pub(crate) fn on_sent(&mut self, pool: u32, latency_us: u64, count: u64) {
+        if pool == OF_CONTROL {
+            self.control_sent += count;
+            return;
+        }
         self.sent += count;
         self.latency_us.saturating_record_n(latency_us.max(1), count);
         self.traffic.on_sent(pool, latency_us, count);
@@ -179,6 +190,7 @@ impl Counters {
         self.fit_rules(other.rules.len());
         add_all(&mut self.rules, &other.rules);
         self.transactions_evicted += other.transactions_evicted;
+        self.hold += other.hold;
         self.traffic.add(&other.traffic);
         for (sum, verdicts) in self.messages.iter_mut().zip(&other.messages) {
             add_all(sum, verdicts);
@@ -189,6 +201,7 @@ impl Counters {
         self.received += other.received;
         self.received_bytes += other.received_bytes;
         self.sent += other.sent;
+        self.control_sent += other.control_sent;
         self.hops_out += other.hops_out;
         self.hops_in += other.hops_in;
         self.buffers_exhausted += other.buffers_exhausted;
@@ -207,6 +220,7 @@ impl Counters {
         self.traffic.copy_from(&other.traffic);
         self.rules.clone_from(&other.rules);
         self.transactions_evicted = other.transactions_evicted;
+        self.hold = other.hold;
         self.messages = other.messages;
         self.drops = other.drops;
         self.response_classes = other.response_classes;
@@ -214,6 +228,7 @@ impl Counters {
         self.received = other.received;
         self.received_bytes = other.received_bytes;
         self.sent = other.sent;
+        self.control_sent = other.control_sent;
         self.hops_out = other.hops_out;
         self.hops_in = other.hops_in;
         self.buffers_exhausted = other.buffers_exhausted;
@@ -257,6 +272,7 @@ mod tests {
         counters.on_verdict(Verdict::Respond, &Decision { status: 0, ..request });
         counters.on_verdict(Verdict::Drop(DropReason::NotSip), &Decision::default());
         counters.on_sent(1, 40, 3);
+        counters.on_sent(OF_CONTROL, 40, 2);
         counters
     }
 
@@ -269,7 +285,7 @@ mod tests {
         assert_eq!(counters.messages[Method::Invite as usize], [0, 0, 3 * times, 2 * times]);
         assert_eq!(counters.messages[Method::Other as usize], [0, times, 0, 0]);
         assert_eq!(counters.dropped(DropReason::NotSip), times);
-        assert_eq!(counters.sent, 3 * times);
+        assert_eq!((counters.sent, counters.control_sent), (3 * times, 2 * times));
         assert_eq!(counters.latency_us.len(), 3 * times);
     }
 

@@ -18,6 +18,7 @@ mod mailbox;
 mod mmsg;
 mod options;
 mod packet_io;
+mod process;
 mod report;
 mod reports;
 mod send_queue;
@@ -30,6 +31,7 @@ mod uring;
 
 pub use mailbox::Outgoing;
 pub use options::{Io, Options, Steering};
+pub use process::{give_way, raise_open_files};
 pub use report::{SocketBuffers, StartError, StartReport};
 pub use reports::{Report, Reports};
 pub use shards::{InstallError, SendError, Shards, Snapshot, SnapshotError};

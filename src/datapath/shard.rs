@@ -17,13 +17,15 @@ use super::reports::{Report, Reporter};
 use super::send_queue::{Refused, SendQueue};
 use super::start::Ends;
 use super::tap::Tap;
-use super::traffic::NO_POOL;
+use super::traffic::OF_CONTROL;
 use crate::sip::core::Core;
 use crate::sip::outbox::{Outbox, Transmit};
 use crate::sip::route::table::Table;
 use crate::sip::{BackendRef, Cause, Decision, DropReason, Now, Received, Verdict, steer};
 
 mod trace;
+
+mod held;
 
 /// The longest wait: nothing depends on waking earlier than its own reason.
 const WAIT_MAX: Duration = Duration::from_secs(1);
@@ -85,6 +87,7 @@ impl Shard {
             self.now = self.clock.now();
             let received = self.receive();
             let hops = self.take_hops();
+            self.path.handle_timeouts(self.now, self.io.queue());
             self.send()?;
             self.sweep();
             self.path.reporter.flush();
@@ -142,9 +145,6 @@ impl Shard {
 
     fn sweep(&mut self) {
         self.path.counters.turns += 1;
-        if self.path.core.poll_timeout().is_some_and(|(due, _)| due <= self.now) {
-            self.path.core.handle_timeout(self.now);
-        }
         let (path, now) = (&mut self.path, self.now);
         let mut told = None;
         self.io.sweep(|address| path.on_unreachable(now, address, &mut told));
@@ -173,6 +173,7 @@ impl Shard {
     fn copy_counters(&self, copy: &mut Counters) {
         copy.copy_from(&self.path.counters);
         copy.transactions_evicted = self.path.core.transactions().evicted();
+        copy.hold = self.path.core.held().map(|hold| hold.counts).unwrap_or_default();
         let io = self.io.counts();
         copy.drops[DropReason::SendFailed.index()] += io.send_failed;
         copy.buffers_exhausted += io.buffers_exhausted;
@@ -223,6 +224,7 @@ impl Path {
         if let Some(report) = report(now, received.source, decision, self.core.table()) {
             self.reporter.push(report);
         }
+        self.send_extras((received_at, pool), queue);
         let outbox = &self.outbox;
         let mut end = (verdict, None);
         if let (Verdict::Forward | Verdict::Respond, Some(transmit)) = (verdict, outbox.transmit())
@@ -243,7 +245,7 @@ impl Path {
     /// Sends what control has made.
     fn send(&mut self, now: Now, outgoing: &Outgoing, queue: &mut SendQueue) {
         let Outgoing { listener, destination, ref bytes } = *outgoing;
-        let pushed = queue.push((now, NO_POOL), Transmit { destination, listener }, |buffer| {
+        let pushed = queue.push((now, OF_CONTROL), Transmit { destination, listener }, |buffer| {
             buffer.get_mut(..bytes.len())?.copy_from_slice(bytes);
             Some(bytes.len())
         });
@@ -288,3 +290,6 @@ fn report(now: Now, source: SocketAddr, decision: &Decision, table: &Table) -> O
     let backend = pool.backends.get(usize::from(backend))?.address;
     Some(Report::Busy { backend, status, retry_after_seconds, at: now })
 }
+
+#[cfg(test)]
+mod measure;

@@ -12,6 +12,8 @@ use crate::sip::{BackendRef, Decision, Now, Verdict};
 pub const METERS_MAX: u32 = 1 << 16;
 /// No pool: our own answer to somebody outside, say.
 pub(crate) const NO_POOL: u32 = u32::MAX;
+/// Control's own datagrams: they are no messages that passed, so neither sent nor timed.
+pub(crate) const OF_CONTROL: u32 = u32::MAX - 1;
 /// The ways of [`PoolTraffic::messages`].
 pub const WAYS: [&str; 4] = ["request_to", "response_from", "request_from", "response_to"];
 

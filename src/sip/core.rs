@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::admit::{self, Head, Refusal};
 use super::balance::Rotation;
+use super::hold::Hold;
 use super::message::{FieldName, Index, Message, Method, ParseError, StartLine, Via};
 use super::outbox::{Outbox, Transmit};
 use super::response::{Answer, is_own_tag, phrase, target};
@@ -16,15 +17,19 @@ use super::route::request::{self, Hop, Way};
 use super::route::response;
 use super::route::table::{Backend, Pool, Table};
 use super::token::SealKey;
-use super::token::via::{EdgeParameter, TransactionFields, is_marked, loop_value};
+use super::token::via::{BranchHash, EdgeParameter, TransactionFields, is_marked, loop_value};
 use super::transaction::{AddressNumber, INVITE_SECONDS, REQUEST_SECONDS, Recent, Transactions};
 use super::{BackendRef, Cause, DropReason, Now, Received, Verdict, probe};
 
+mod again;
 mod balanced;
 mod forward;
+mod held;
 mod refuse;
 #[cfg(test)]
 mod tests;
+
+use again::{Again, Holding};
 
 /// One shard's decisions.
 #[derive(Debug)]
@@ -37,13 +42,18 @@ pub struct Core {
     rotations: Vec<Rotation>,
     /// By pool and backend: what the transaction table calls their addresses.
     numbers: Vec<Vec<AddressNumber>>,
+    /// Made when a table comes with a pool that fails over.
+    holding: Option<Box<Holding>>,
     seed: u64,
 }
 
 /// Why [`Core::handle_timeout`] wants to be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum TimeoutReason {}
+pub enum TimeoutReason {
+    /// A held request: its backend is silent, something is sent again, or nobody waits for it any more.
+    Held,
+}
 
 impl Core {
     /// For shard `shard`; `seed` decides what chance decides (random and weight pools).
@@ -56,6 +66,7 @@ impl Core {
             index: Index::default(),
             rotations: Vec::new(),
             numbers: Vec::new(),
+            holding: None,
             seed,
         };
         core.adopt(table);
@@ -85,6 +96,9 @@ impl Core {
         let number = |backend: &Backend| self.transactions.number(backend.address);
         let numbers = |pool: &Pool| pool.backends.iter().filter_map(number).collect();
         self.numbers = table.pools.iter().map(numbers).collect();
+        if self.holding.is_none() && table.pools.iter().any(|pool| pool.failover.is_some()) {
+            self.holding = Some(Box::new(Holding::new(&table.limits)));
+        }
         self.table = table;
     }
 
@@ -106,14 +120,35 @@ impl Core {
         self.rotations.get(usize::from(pool))
     }
 
-    /// When [`Core::handle_timeout`] wants to be called next, and why. Nothing waits yet.
+    /// Held requests, for gauges; none before a table came with a pool that fails over.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<(Now, TimeoutReason)> {
-        None
+    pub fn held(&self) -> Option<&Hold> {
+        self.holding.as_ref().map(|holding| &holding.hold)
     }
 
-    /// Does what is due.
-    pub fn handle_timeout(&mut self, _now: Now) {}
+    /// When [`Core::handle_timeout`] wants to be called next, and why.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Now, TimeoutReason)> {
+        let (due, _) = self.holding.as_ref()?.hold.first()?;
+        Some((due, TimeoutReason::Held))
+    }
+
+    /// Does the one thing that is due first. [`Outbox::extras`] says what is to be sent; ask [`Core::poll_timeout`] again.
+    pub fn handle_timeout(&mut self, now: Now, outbox: &mut Outbox) {
+        outbox.clear();
+        let Some(holding) = self.holding.as_deref_mut() else { return };
+        let again = Again {
+            table: &self.table,
+            shard: self.shard,
+            transactions: &mut self.transactions,
+            rotations: &mut self.rotations,
+            numbers: &self.numbers,
+            now,
+            holding,
+            extras: &mut outbox.extras,
+        };
+        again.on_time();
+    }
 
     /// Decides on one message. The outbox holds the result until the next call.
     pub fn handle(&mut self, now: Now, received: &Received<'_>, outbox: &mut Outbox) -> Verdict {
@@ -134,6 +169,7 @@ impl Core {
             received,
             message,
             outbox,
+            holding: self.holding.as_deref_mut(),
         };
         match (parsed, message.start_line()) {
             (Err(ParseError::NotSip), _) => Verdict::Drop(DropReason::NotSip),
@@ -161,6 +197,7 @@ struct Turn<'a> {
     received: &'a Received<'a>,
     message: Message<'a>,
     outbox: &'a mut Outbox,
+    holding: Option<&'a mut Holding>,
 }
 
 impl<'a> Turn<'a> {
@@ -170,18 +207,28 @@ impl<'a> Turn<'a> {
             return Verdict::Drop(DropReason::ReceiveTruncated);
         }
         match response::way(self.table, &self.message, &mut self.outbox.edits) {
-            Err(DropReason::ResponseViaLast) => self.probe_answer(),
+            Err(DropReason::ResponseViaLast) => {
+                let of_cancel = if self.holds_any() { self.cancel_answer(code) } else { None };
+                of_cancel.unwrap_or_else(|| self.probe_answer())
+            }
             Err(reason) => Verdict::Drop(reason),
-            Ok(response::Way { transmit, method, transaction }) => {
+            Ok(response::Way { transmit, method, branch }) => {
                 let decision = &mut self.outbox.decision;
                 decision.method = method;
                 decision.origin = self.table.backend_at(self.received.source);
                 decision.backend = self.table.backend_reached_at(transmit.destination);
                 decision.cause = Cause::Via;
-                // Towards a backend: its request was never a pool's to balance.
-                if method == Method::Invite && decision.backend.is_none() {
-                    self.transactions.answered(transaction, self.now);
+                let is_for_backend = decision.backend.is_some();
+                if self.holds_any()
+                    && let Some(verdict) = self.held_response(code, method, branch)
+                {
+                    return verdict;
                 }
+                // Towards a backend: its request was never a pool's to balance.
+                if method == Method::Invite && !is_for_backend {
+                    self.transactions.answered(branch.transaction, self.now);
+                }
+                let decision = &mut self.outbox.decision;
                 if code == 503 && decision.origin.is_some() {
                     decision.retry_after_seconds = probe::retry_after_seconds(&self.message);
                 }

@@ -14,6 +14,7 @@ pub mod core;
 pub mod digit;
 pub mod edit;
 pub mod framing;
+pub mod hold;
 pub mod message;
 pub mod outbox;
 pub mod probe;
@@ -190,6 +191,8 @@ pub enum Cause {
     Probe,
     /// We answered ourselves.
     Own,
+    /// The request is held, and another backend may do better: what came goes no further.
+    Held,
 }
 
 /// What was decided about the last message, for counters and `explain`. It has no influence on the bytes.

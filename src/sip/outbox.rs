@@ -3,14 +3,21 @@
 //! Owns: the buffers that are filled again for each message. Knows nothing of why.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 
-use super::edit::Edits;
+use arrayvec::ArrayVec;
+
+use super::edit::{Edits, TEXT_BYTES_MAX};
+use super::hold::HELD_BYTES_MAX;
 use super::{Decision, ListenerId, MESSAGE_BYTES_MAX};
 
 /// Most bytes that an answer is longer than its request; one that is too long to be sent is written all the same. Four for
 /// each Via that it repeats (`v:` and LF become `Via: ` and CRLF), of 256 fields at most, and a few hundred for the status
 /// line, `received`, `rport`, the tag, Retry-After and Content-Length.
 const ANSWER_GROWTH_BYTES_MAX: usize = 2048;
+
+/// Most messages besides the one that came in: its failure is acknowledged, and its request goes to another backend.
+pub const EXTRAS_MAX: usize = 2;
 
 /// Where a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +28,45 @@ pub struct Transmit {
     pub listener: ListenerId,
 }
 
-/// The result of [`super::core::Core::handle`], valid until the next call.
+/// Whole messages that go out besides the one that came in.
+#[derive(Debug, Clone)]
+pub(super) struct Extras {
+    list: ArrayVec<(Transmit, Range<usize>), EXTRAS_MAX>,
+    bytes: Vec<u8>,
+}
+
+impl Extras {
+    fn new() -> Self {
+        let bytes = Vec::with_capacity(EXTRAS_MAX * (HELD_BYTES_MAX + TEXT_BYTES_MAX));
+        Self { list: ArrayVec::new(), bytes }
+    }
+
+    fn clear(&mut self) {
+        self.list.clear();
+        self.bytes.clear();
+    }
+
+    /// Adds what `write` adds to the buffer; nothing when it says so, or when there is no room without allocating.
+    pub(super) fn push(
+        &mut self,
+        transmit: Transmit,
+        size_max: usize,
+        write: impl FnOnce(&mut Vec<u8>) -> Option<()>,
+    ) -> Option<()> {
+        let start = self.bytes.len();
+        if self.list.is_full() || self.bytes.capacity() - start < size_max {
+            return None;
+        }
+        if write(&mut self.bytes).is_none() {
+            self.bytes.truncate(start);
+            return None;
+        }
+        self.list.push((transmit, start..self.bytes.len()));
+        Some(())
+    }
+}
+
+/// The result of [`super::core::Core::handle`] and [`super::core::Core::handle_timeout`], valid until the next call.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     pub(super) edits: Edits,
@@ -29,6 +74,7 @@ pub struct Outbox {
     pub(super) is_answer: bool,
     pub(super) transmit: Option<Transmit>,
     pub(super) decision: Decision,
+    pub(super) extras: Extras,
 }
 
 impl Default for Outbox {
@@ -47,6 +93,7 @@ impl Outbox {
             is_answer: false,
             transmit: None,
             decision: Decision::default(),
+            extras: Extras::new(),
         }
     }
 
@@ -56,6 +103,7 @@ impl Outbox {
         self.is_answer = false;
         self.transmit = None;
         self.decision = Decision::default();
+        self.extras.clear();
     }
 
     /// What was decided.
@@ -78,6 +126,14 @@ impl Outbox {
             return Some(self.answer.len());
         }
         self.edits.apply(received, out)
+    }
+
+    /// What goes out besides: whole messages, at most [`EXTRAS_MAX`].
+    pub fn extras(&self) -> impl Iterator<Item = (Transmit, &[u8])> {
+        self.extras
+            .list
+            .iter()
+            .map(|(transmit, place)| (*transmit, &self.extras.bytes[place.clone()]))
     }
 
     /// The edits in order: offset, bytes deleted, bytes inserted. Empty for an answer.

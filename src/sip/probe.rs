@@ -82,7 +82,7 @@ pub fn write(table: &Table, request: &ProbeRequest<'_>, out: &mut Vec<u8>) -> u6
 pub fn answered(table: &Table, message: &Message<'_>) -> Option<(u64, Method)> {
     let bytes = message.bytes;
     let (top, _): (Via, _) = message.top_via().ok()?;
-    let (key, transaction) = read_branch(top.branch.of(bytes), &table.ring)?;
+    let (key, branch) = read_branch(top.branch.of(bytes), &table.ring)?;
     let cseq = message.cseq().ok()?;
     let from = message.name_addr(FieldName::From).ok()?;
     if duplicate(message).is_some() {
@@ -90,8 +90,8 @@ pub fn answered(table: &Table, message: &Message<'_>) -> Option<(u64, Method)> {
     }
     let call_id = message.value(FieldName::CallId);
     let fields = fields(call_id, cseq.number, from.tag.of(bytes));
-    (fields.hash(key) == transaction)
-        .then(|| (transaction, Method::from_bytes(cseq.method.of(bytes))))
+    (fields.hash(key) == branch.transaction && branch.attempt == 0)
+        .then(|| (branch.transaction, Method::from_bytes(cseq.method.of(bytes))))
 }
 
 /// What Retry-After says (RFC 3261 20.33), in seconds, up to [`RETRY_AFTER_SECONDS_MAX`]; 0 when it says nothing that can be

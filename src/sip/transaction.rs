@@ -32,9 +32,17 @@ pub const REQUEST_SECONDS: u32 = 40;
 /// Most backend addresses that are known by number. Far beyond any edit history: at this bound everything is forgotten.
 const ADDRESSES_MAX: usize = 1 << 18;
 
-/// A backend's address by its number: what fits into an entry.
+/// A backend's address by its number, and at which attempt it got the request: what fits into an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressNumber(u32);
+
+impl AddressNumber {
+    /// For attempt number `attempt`, 0 to 3.
+    #[must_use]
+    pub fn at_attempt(self, attempt: u8) -> Self {
+        Self(self.0 & NOBODY | u32::from(attempt & 3) << ATTEMPT_SHIFT)
+    }
+}
 
 /// What is remembered of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +51,8 @@ pub struct Recent {
     pub backend: SocketAddr,
     /// It is an INVITE, and a response to it has come.
     pub is_answered: bool,
+    /// At which attempt: 0 where nothing fails over.
+    pub attempt: u8,
 }
 
 /// 16 bytes, so that the ways of a place are one cache line: a look-up costs one miss, not four.
@@ -51,14 +61,16 @@ struct Entry {
     id: u64,
     /// Seconds of the caller's clock plus one; 0 is never used.
     expires: u32,
-    /// The number of its backend's address, and [`ANSWERED`].
+    /// The number of its backend's address, the attempt and [`ANSWERED`].
     backend: u32,
 }
 
 /// The bit of an entry whose INVITE was answered.
 const ANSWERED: u32 = 1 << 31;
 /// The backend of an INVITE that was answered before it came this way: it went another way first.
-const NOBODY: u32 = ANSWERED - 1;
+const NOBODY: u32 = (1 << ATTEMPT_SHIFT) - 1;
+/// Two bits above the number say at which attempt.
+const ATTEMPT_SHIFT: u32 = 29;
 const _: () = assert!(ADDRESSES_MAX <= NOBODY as usize);
 
 const UNUSED: Entry = Entry { id: 0, expires: 0, backend: 0 };
@@ -170,7 +182,8 @@ impl Transactions {
         let word = self.entry(id, now)?.backend;
         let number = usize::try_from(word & NOBODY).ok()?;
         let backend = *self.addresses.get(number)?;
-        Some(Recent { backend, is_answered: word & ANSWERED != 0 })
+        let attempt = u8::try_from(word >> ATTEMPT_SHIFT & 3).unwrap_or(0);
+        Some(Recent { backend, is_answered: word & ANSWERED != 0, attempt })
     }
 
     /// The INVITE of this transaction was answered, wherever it went.
@@ -270,7 +283,8 @@ impl Transactions {
         let is_alive = way.expires > now;
         self.evicted += u64::from(way.id != id && is_alive && old != NOBODY);
         // A transaction that was answered is repeated; another backend has not answered.
-        if way.id == id && is_alive && (old == new.backend || old == NOBODY) {
+        let is_same = way.backend & !ANSWERED == new.backend;
+        if way.id == id && is_alive && (is_same || old == NOBODY) {
             new.backend |= way.backend & ANSWERED;
         }
         *way = new;

@@ -124,7 +124,13 @@ fn an_edge_tells_forwards_counts_and_drains() {
     assert!(metrics.contains("sipedge_dropped_total{reason=\"not_sip\"} 0\n"));
 
     edge.signal("HUP");
-    edge.wait_for("reload comes later");
+    edge.wait_for("reload: taken over; 0 changes");
+    let text = std::fs::read_to_string(&edge.config).expect("it is there");
+    let broken = text.replace("\n[[route]]", "\nweight = 3\n[[route]]");
+    std::fs::write(&edge.config, broken).expect("can be written");
+    edge.signal("HUP");
+    edge.wait_for("reload: refused");
+    edge.wait_for("reload:   -->");
     edge.signal("TERM");
     edge.wait_for("ended: 1 messages received, 1 sent, 0 dropped");
     assert_eq!(edge.child.wait().expect("it ends").code(), Some(0));

@@ -65,6 +65,7 @@ fn table() -> Arc<Table> {
         keys: vec![Key { id: 1, secret: [7; 32] }],
         limits: Limits::default(),
         aliases: vec![],
+        is_draining: false,
     }))
 }
 

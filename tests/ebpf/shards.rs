@@ -30,6 +30,7 @@ fn table(addresses: &[SocketAddr], shards: usize) -> Arc<Table> {
         listeners: addresses.iter().map(listener).collect(),
         keys: vec![Key { id: 1, secret: [7; 32] }],
         aliases: vec!["edge.example.com".into()],
+        is_draining: false,
         ..Parts::default()
     }))
 }

@@ -77,6 +77,7 @@ fn core() -> Core {
         keys: vec![Key { id: 1, secret: [7; 32] }],
         limits: Limits::default(),
         aliases: vec![],
+        is_draining: false,
     });
     Core::new(Arc::new(table), 1, 0)
 }

@@ -106,6 +106,7 @@ impl Shape {
             keys: vec![Key { id: 1, secret: [7; 32] }],
             limits: Limits { transactions_max: 64, ..Limits::default() },
             aliases: vec![],
+            is_draining: false,
         })
     }
 }

@@ -108,6 +108,7 @@ pub(crate) fn plain() -> Parts {
         keys: vec![Key { id: 1, secret: [7; 32] }],
         limits: Limits { transactions_max: 64, ..Limits::default() },
         aliases: vec!["edge.example.com".into()],
+        is_draining: false,
     }
 }
 

@@ -176,7 +176,7 @@ impl Pass<'_> {
         if !text.is_request() {
             ledger.count("response sent on");
             if text.method() == "INVITE" && self.is_from_backend() {
-                ledger.answered(&went.branch(), (self.edge, self.epoch));
+                ledger.answered(&went.branch(), (self.edge, self.epoch), self.at_local);
             }
             return Ok(());
         }

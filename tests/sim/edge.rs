@@ -134,7 +134,7 @@ impl Edge {
         let now = self.now(now_us);
         let core = &mut self.cores[usize::from(shard)];
         if core.poll_timeout().is_some_and(|(due, _)| due <= now) {
-            core.handle_timeout(now);
+            core.handle_timeout(now, &mut self.outbox);
         }
         let outcome = run(core, now, bytes, from, to, shard, &mut self.outbox, &mut self.buffer);
         self.counters.handled += 1;

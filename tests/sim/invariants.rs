@@ -47,12 +47,20 @@ pub(crate) enum Invariant {
     Bounds,
     /// An answer of ours is not much larger than its request, and goes back to where that came from.
     Amplification,
+    /// A caller gets one final answer; only each 2xx of an INVITE is his.
+    OneFinal,
+    /// No backend gets an INVITE while another rings for it, or when nobody waits for it any more.
+    OneRings,
+    /// What was given up is cancelled or ends, and its failure is acknowledged.
+    GivenUpEnds,
+    /// What is held ends.
+    HeldEnds,
     /// The same seed does the same.
     SameTrace,
 }
 
 /// All of them.
-pub(crate) const ALL: [Invariant; 22] = [
+pub(crate) const ALL: [Invariant; 26] = [
     Invariant::DialogAffinity,
     Invariant::ResponseToCaller,
     Invariant::NotHis,
@@ -74,6 +82,10 @@ pub(crate) const ALL: [Invariant; 22] = [
     Invariant::Counters,
     Invariant::Bounds,
     Invariant::Amplification,
+    Invariant::OneFinal,
+    Invariant::OneRings,
+    Invariant::GivenUpEnds,
+    Invariant::HeldEnds,
     Invariant::SameTrace,
 ];
 

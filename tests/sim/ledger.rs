@@ -59,8 +59,8 @@ pub(crate) struct Ledger {
     ways: BTreeMap<String, Vec<Way>>,
     rings: BTreeMap<String, BTreeSet<(usize, String)>>,
     pub(crate) rang_last: Option<usize>,
-    /// Edge and epoch that saw a backend answer the INVITE with this branch.
-    answers: BTreeSet<(String, (usize, u32))>,
+    /// Edge and epoch that saw a backend answer the INVITE with this branch, and when, by its clock.
+    answers: BTreeMap<(String, (usize, u32)), u64>,
 }
 
 impl Ledger {
@@ -78,8 +78,8 @@ impl Ledger {
         self.exempt.insert(call_id.to_owned());
     }
 
-    pub(crate) fn answered(&mut self, came: &str, by_edge: (usize, u32)) {
-        self.answers.insert((came.to_owned(), by_edge));
+    pub(crate) fn answered(&mut self, came: &str, by_edge: (usize, u32), at_local: u64) {
+        self.answers.insert((came.to_owned(), by_edge), at_local);
     }
 
     fn lost(&self, name: &str) -> u32 {
@@ -165,7 +165,7 @@ impl Ledger {
         promises: &Promises<'_>,
     ) -> Result<bool, Failure> {
         let &Promises { keeps, by_key, down, has_choice } = promises;
-        let is_answered = self.answers.contains(&(came.to_owned(), (way.edge, way.epoch)));
+        let answered = self.answers.get(&(came.to_owned(), (way.edge, way.epoch))).copied();
         let earlier = self.ways.entry(came.to_owned()).or_default();
         let window = REMEMBERED_US[usize::from(way.method != "INVITE")];
         let is_same_node = |w: &&Way| {
@@ -177,7 +177,7 @@ impl Ledger {
             (w, window, way.at_local.saturating_sub(w.at_local))
         });
         let memory = remembered.filter(|(_, window, age)| keeps && age < window).map(|(w, ..)| w);
-        let kept = off_the_dead(memory, &way, down, is_answered, has_choice, &mut self.counts)?;
+        let kept = off_the_dead(memory, &way, down, answered, has_choice, &mut self.counts)?;
         let has_moved = memory.is_some() && kept.is_none();
         let memory = kept;
         // Whether it still remembers, only the core knows.
@@ -233,7 +233,7 @@ fn off_the_dead<'a>(
     memory: Option<&'a Way>,
     way: &Way,
     down: &BTreeSet<SocketAddr>,
-    is_answered: bool,
+    answered: Option<u64>,
     has_choice: bool,
     counts: &mut BTreeMap<&'static str, u64>,
 ) -> Result<Option<&'a Way>, Failure> {
@@ -244,7 +244,14 @@ fn off_the_dead<'a>(
     let show = || format!("{} to {}, before: {first:?}", way.method, way.to);
     match way.method.as_str() {
         "ACK" | "CANCEL" => Ok(memory),
-        "INVITE" if is_answered => {
+        // Its clock has stepped over all that it remembers: what it still knows, only the core can tell.
+        "INVITE"
+            if answered.is_some_and(|at| way.at_local.saturating_sub(at) >= REMEMBERED_US[0]) =>
+        {
+            count("answered, and perhaps forgotten");
+            Ok(None)
+        }
+        "INVITE" if answered.is_some() => {
             count("answered, and stays with the dead");
             must(first.to == way.to, Invariant::AnsweredStays, show)?;
             Ok(memory)

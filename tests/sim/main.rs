@@ -13,6 +13,7 @@ mod deliver;
 mod edge;
 mod effects;
 mod forger;
+mod held;
 mod invariants;
 mod kept;
 mod ledger;

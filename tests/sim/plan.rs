@@ -166,6 +166,7 @@ fn parts(plan: &Plan, setup: &Setup, pools: Vec<Pool>) -> Parts {
         keys: setup.keys.iter().map(key).collect(),
         limits: Limits { transactions_max: 1024, ..Limits::default() },
         aliases: vec!["example.com".to_owned()],
+        is_draining: false,
     }
 }
 
@@ -214,6 +215,7 @@ fn pool(plan: &Plan, shape: &Shape, balance: Arc<Balance>) -> Pool {
         send_from: plan.has_private.then_some(ListenerId(1)),
         match_source_ip: false,
         meter: 0,
+        failover: None,
     }
 }
 

@@ -5,12 +5,14 @@
 
 use std::fmt::{self, Display, Write};
 
+use crate::control::event::Scrape;
 use crate::control::view;
 use crate::datapath::Snapshot;
 use crate::datapath::counters::{Counters, VERDICTS};
 use crate::sip::DropReason;
 use crate::sip::message::Method;
 
+mod fleet;
 mod traffic;
 
 pub use traffic::{BackendLabels, PoolLabels};
@@ -42,16 +44,18 @@ impl Labels {
 }
 
 /// Upper bounds of the latency buckets, in microseconds.
-const LATENCY_BUCKETS_US: [u64; 16] = [
+pub(super) const LATENCY_BUCKETS_US: [u64; 16] = [
     10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000,
     500_000, 1_000_000,
 ];
 
-/// The whole page.
+/// The whole page; `streams` event streams are open.
 #[must_use]
-pub fn page(labels: &Labels, draining: bool, snapshot: &Snapshot) -> String {
+pub fn page(scrape: &Scrape, draining: bool, streams: usize) -> String {
     let mut out = String::with_capacity(32 << 10);
-    write_all(&mut Writer { out: &mut out }, labels, draining, snapshot)
+    let mut writer = Writer { out: &mut out };
+    write_all(&mut writer, &Labels::new(&scrape.view), draining, &scrape.snapshot)
+        .and_then(|()| fleet::write(&mut writer, &scrape.view, streams))
         .expect("writing to a string cannot fail");
     out
 }
@@ -91,7 +95,7 @@ struct ShardCounter {
     read: fn(&Counters) -> u64,
 }
 
-const SHARD_COUNTERS: [ShardCounter; 13] = [
+const SHARD_COUNTERS: [ShardCounter; 19] = [
     ShardCounter {
         name: "sipedge_received_total",
         help: "Datagrams read from sockets.",
@@ -106,6 +110,11 @@ const SHARD_COUNTERS: [ShardCounter; 13] = [
         name: "sipedge_sent_total",
         help: "Messages handed to the kernel to send.",
         read: |c| c.sent,
+    },
+    ShardCounter {
+        name: "sipedge_control_sent_total",
+        help: "Probes handed to the kernel to send; their answers are received and absorbed.",
+        read: |c| c.control_sent,
     },
     ShardCounter {
         name: "sipedge_hops_total",
@@ -151,6 +160,31 @@ const SHARD_COUNTERS: [ShardCounter; 13] = [
         name: "sipedge_transactions_evicted_total",
         help: "Recent transactions forgotten early because their table was full; raise transactions_max.",
         read: |c| c.transactions_evicted,
+    },
+    ShardCounter {
+        name: "sipedge_held_total",
+        help: "Requests that were held for failover.",
+        read: |c| c.hold.held,
+    },
+    ShardCounter {
+        name: "sipedge_held_refused_total",
+        help: "Requests that went without failover: too many were held, or too large; raise held_max or held_bytes_max.",
+        read: |c| c.hold.refused,
+    },
+    ShardCounter {
+        name: "sipedge_failed_over_total",
+        help: "Held requests that were sent on to a further backend.",
+        read: |c| c.hold.failed_over,
+    },
+    ShardCounter {
+        name: "sipedge_failover_given_up_total",
+        help: "Backends that were given up for a held request because they were silent.",
+        read: |c| c.hold.given_up,
+    },
+    ShardCounter {
+        name: "sipedge_failover_cancelled_total",
+        help: "CANCELs to backends that were given up.",
+        read: |c| c.hold.cancelled,
     },
     ShardCounter {
         name: "sipedge_turns_total",

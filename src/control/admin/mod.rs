@@ -1,73 +1,95 @@
-//! The admin page: `/healthz` and `/metrics` over HTTP, on a thread of its own.
+//! The admin listener: the live page, the API, `/metrics` and `/healthz` over HTTP, on a thread of its own.
 //!
-//! Owns: the HTTP server and its bounds. It asks the shards for a snapshot of their counters by mailbox, through the
-//! function that it was given; it touches nothing that a shard uses.
+//! Owns: the HTTP server and where it listens. It asks the thread that owns the node, through one channel; it touches
+//! nothing that a shard uses.
 
+use std::fs::Permissions;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, channel};
-use std::time::Duration;
+use std::sync::mpsc::SyncSender;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+mod answer;
+mod api;
+mod asker;
+mod auth;
 mod connections;
+mod events;
+mod history;
 pub mod metrics;
+mod page;
+mod places;
+mod sampler;
 
-use super::event::{Ask, Event, Scrape};
-use connections::{Bounded, CONNECTION_TIME_MAX, CONNECTIONS_MAX};
-use metrics::Labels;
+use super::config::secret::Token;
+use super::event::Event;
+use crate::datapath;
+use asker::Asker;
+use connections::{Bounded, Peer, Source, Times};
+use places::{PLAIN_PLACES, Places, STREAM_PLACES};
+use sampler::Sampled;
 
-/// How long the page waits for the thread that owns the node; the shards have a second of that.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
+/// Who owns the unix socket, and their group, may use it.
+const SOCKET_MODE: u32 = 0o660;
 
-/// Asks the node for its counters and what they are called; an error when it does not answer in time.
-pub type Scraper = Box<dyn Fn() -> Result<Scrape, String> + Send + Sync>;
-
-/// What the page is made of.
+/// What is served, and to whom.
 pub struct Page {
     /// The node ends its work: `/healthz` says 503.
     pub draining: AtomicBool,
-    /// Where the counters come from.
-    pub scrape: Scraper,
+    asker: Asker,
+    token: Option<Token>,
+    sampled: Sampled,
+    places: Arc<Places>,
 }
 
 impl Page {
-    /// A page about the node that takes in `events`.
+    /// A page about the node that takes in `events`. Without a token nobody may change it over TCP.
     #[must_use]
-    pub fn new(events: SyncSender<Event>) -> Self {
-        let scrape = move || {
-            let (answer, scrape) = channel();
-            let ended = "the node has ended";
-            events.send(Event::Ask(Ask::Scrape(answer))).map_err(|_| ended.to_owned())?;
-            scrape.recv_timeout(ANSWER_TIME_MAX).map_err(|_| ended.to_owned())?
-        };
-        Self { draining: AtomicBool::new(false), scrape: Box::new(scrape) }
+    pub fn new(events: SyncSender<Event>, token: Option<Token>) -> Self {
+        Self {
+            draining: AtomicBool::new(false),
+            asker: Asker::new(events),
+            token,
+            sampled: Sampled::default(),
+            places: Places::new(PLAIN_PLACES, STREAM_PLACES),
+        }
     }
 }
 
-/// Serves `page` at `address` until the process ends. Returns the address that it is bound to.
-pub fn start(address: SocketAddr, page: Arc<Page>) -> Result<SocketAddr, String> {
-    let listener = TcpListener::bind(address).map_err(|error| {
-        format!(
-            "the admin page cannot listen on {address}: {error}. \
-             Write another address into [admin] listen, or \"off\""
-        )
-    })?;
+/// Serves `page` at `address` and at `socket` until the process ends. Returns the address that it is bound to.
+///
+/// # Errors
+/// When it cannot listen there, with what to do about it.
+pub fn start(
+    address: Option<SocketAddr>,
+    socket: Option<&Path>,
+    page: Arc<Page>,
+) -> Result<Option<SocketAddr>, String> {
     let plain = |error: std::io::Error| format!("the admin page cannot start: {error}");
-    listener.set_nonblocking(true).map_err(plain)?;
-    let bound = listener.local_addr().map_err(plain)?;
+    let tcp = address.map(bind).transpose()?;
+    let unix = socket.map(bind_socket).transpose()?;
+    let bound = tcp.as_ref().map(TcpListener::local_addr).transpose().map_err(plain)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(plain)?;
     let run = move || {
+        datapath::give_way();
         let served = runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            let listener = Bounded::new(listener, CONNECTIONS_MAX, CONNECTION_TIME_MAX);
-            axum::serve(listener, router(page)).await
+            let tcp = tcp.map(tokio::net::TcpListener::from_std).transpose()?;
+            let unix = unix.map(tokio::net::UnixListener::from_std).transpose()?;
+            tokio::spawn(sampler::run(Arc::clone(&page)));
+            let unix = serve(unix.map(Source::Unix), &page);
+            let tcp = serve(tcp.map(Source::Tcp), &page);
+            tokio::try_join!(tcp, unix).map(drop)
         });
         if let Err(error) = served {
             tracing::error!("the admin page has ended: {error}");
@@ -77,11 +99,74 @@ pub fn start(address: SocketAddr, page: Arc<Page>) -> Result<SocketAddr, String>
     Ok(bound)
 }
 
+async fn serve(source: Option<Source>, page: &Arc<Page>) -> std::io::Result<()> {
+    let Some(source) = source else { return Ok(()) };
+    let listener = Bounded::new(source, Arc::clone(&page.places), Times::default());
+    let router = router(Arc::clone(page)).into_make_service_with_connect_info::<Peer>();
+    axum::serve(listener, router).await
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, String> {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    bound.map_err(|error| {
+        format!(
+            "the admin page cannot listen on {address}: {error}. \
+             Write another address into [admin] listen, or \"off\""
+        )
+    })
+}
+
+/// A socket that a dead process left is replaced; one that answers belongs to another node.
+fn bind_socket(path: &Path) -> Result<UnixListener, String> {
+    let refused = |why: &str| {
+        let path = path.display();
+        format!(
+            "the admin socket cannot be made at {path}: {why}. Write another path into [admin] socket, or none"
+        )
+    };
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(refused("a file that is no socket is there"));
+        }
+        if UnixStream::connect(path).is_ok() {
+            return Err(refused("another process listens there"));
+        }
+        std::fs::remove_file(path).map_err(|error| refused(&error.to_string()))?;
+    }
+    let bound = UnixListener::bind(path).and_then(|listener| {
+        std::fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    bound.map_err(|error| refused(&error.to_string()))
+}
+
 fn router(page: Arc<Page>) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/metrics", get(show_metrics))
+        .merge(page::router())
+        .merge(api::router())
+        .fallback(api::unknown)
+        .layer(from_fn(watch_over))
         .with_state(page)
+}
+
+/// Around every request: its connection keeps its place meanwhile, and the answer says what a browser may do.
+async fn watch_over(
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let _busy = peer.0.busy();
+    let mut response = next.run(request).await;
+    for (name, value) in page::FIELDS {
+        response.headers_mut().insert(name, value);
+    }
+    response
 }
 
 async fn healthz(State(page): State<Arc<Page>>) -> Response {
@@ -95,9 +180,9 @@ async fn healthz(State(page): State<Arc<Page>>) -> Response {
 async fn show_metrics(State(page): State<Arc<Page>>) -> Response {
     // The shards answer within a turn; until then this thread must go on serving /healthz.
     let made = tokio::task::spawn_blocking(move || {
-        let Scrape { snapshot, view } = (page.scrape)()?;
+        let scrape = page.asker.scrape()?;
         let draining = page.draining.load(Ordering::Relaxed);
-        Ok::<_, String>(metrics::page(&Labels::new(&view), draining, &snapshot))
+        Ok::<_, String>(metrics::page(&scrape, draining, page.places.streams()))
     });
     match made.await {
         Ok(Ok(text)) => {

@@ -5,9 +5,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::sip::message::{Scheme, Span, Uri};
 use super::Target;
 use crate::control::resolve::{Families, Name};
+use crate::sip::message::{Scheme, Span, Uri};
 
 /// What is wrong with a value, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]

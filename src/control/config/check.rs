@@ -9,10 +9,12 @@ use std::path::Path;
 
 use super::file::{At, File};
 use super::problem::{Problems, did_you_mean};
-use super::{ADMIN_DEFAULT, Config, address};
+use super::{Config, address};
 
+mod admin;
 mod backends;
 mod dns;
+mod failover;
 mod limits;
 mod listen;
 mod node;
@@ -31,18 +33,25 @@ pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option
     let (limits, shard_limits) = limits::check(&file.limits, problems);
     let pools = pool::check(file, &listeners, folder, problems);
     let rules = route::check(file, problems);
+    let admin = admin::check(&file.admin, folder, problems);
     let trace = trace::check(file, folder, problems);
-    let admin = match &file.admin_listen {
-        None => address::admin(ADMIN_DEFAULT).ok()?,
-        Some(text) => accept(text, address::admin(&text.value), problems)?,
-    };
     if problems.has_errors() {
         return None;
     }
     let listeners = listeners.into_iter().flatten().collect();
     let pools = pools.into_iter().flatten().collect();
     let anycast = probe::anycast(&file.listen).collect();
-    Some(Config { node: node?, listeners, anycast, pools, rules, limits, shard_limits, admin, trace })
+    Some(Config {
+        node: node?,
+        listeners,
+        anycast,
+        pools,
+        rules,
+        limits,
+        shard_limits,
+        admin: admin?,
+        trace,
+    })
 }
 
 /// Turns a complaint about a value into a problem at its place.

@@ -27,10 +27,21 @@ pub struct File {
     pub route: Vec<Route>,
     /// `[limits]`.
     pub limits: Limits,
-    /// `[admin]`, `listen`.
-    pub admin_listen: Option<At<String>>,
+    /// `[admin]`.
+    pub admin: Admin,
     /// `[trace]`.
     pub trace: Trace,
+}
+
+/// `[admin]`.
+#[derive(Debug, Default)]
+pub struct Admin {
+    /// `listen`.
+    pub listen: Option<At<String>>,
+    /// `socket`.
+    pub socket: Option<At<String>>,
+    /// `token`.
+    pub token: Option<At<String>>,
 }
 
 /// `[node]`.
@@ -126,6 +137,8 @@ pub struct Pool {
     pub probe: Option<Probe>,
     /// `slow_start_s`.
     pub slow_start_s: Option<At<i64>>,
+    /// `failover`.
+    pub failover: Option<Failover>,
 }
 
 /// `probe`: a word, or `[pool.probe]`.
@@ -158,6 +171,19 @@ pub struct ProbeTable {
     pub alive: Option<At<Vec<At<Count>>>>,
     /// `send_from`.
     pub send_from: Option<At<String>>,
+}
+
+/// `failover = { .. }`.
+#[derive(Debug)]
+pub struct Failover {
+    /// The whole table.
+    pub span: Range<usize>,
+    /// `on`: words and numbers.
+    pub on: Option<At<Vec<At<Count>>>>,
+    /// `tries`.
+    pub tries: Option<At<i64>>,
+    /// `timeout_ms`.
+    pub timeout_ms: Option<At<i64>>,
 }
 
 /// One entry of `backends`.
@@ -220,6 +246,10 @@ pub struct Limits {
     pub socket_buffer_bytes: Option<At<i64>>,
     /// `retry_after_seconds`.
     pub retry_after_seconds: Option<At<i64>>,
+    /// `held_max`.
+    pub held_max: Option<At<i64>>,
+    /// `held_bytes_max`.
+    pub held_bytes_max: Option<At<i64>>,
 }
 
 /// `[trace]`.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::resolve;
 use crate::control::health::{Declared, Settings};
@@ -25,6 +25,7 @@ mod section;
 pub mod trace;
 
 use problem::Problems;
+use secret::Token;
 
 /// A whole configuration that can run.
 #[derive(Debug, Clone)]
@@ -43,8 +44,8 @@ pub struct Config {
     pub limits: table::Limits,
     /// `[limits]`, what the shards keep.
     pub shard_limits: ShardLimits,
-    /// `[admin]`; none when it is off.
-    pub admin: Option<SocketAddr>,
+    /// `[admin]`.
+    pub admin: Admin,
     /// `[trace]`.
     pub trace: trace::Trace,
 }
@@ -61,6 +62,17 @@ impl Config {
     pub fn names(&self) -> BTreeSet<resolve::Name> {
         self.pools.iter().flat_map(resolve::members::names).cloned().collect()
     }
+}
+
+/// `[admin]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where the page and the API are served; none: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// The unix socket: who may open it may change things.
+    pub socket: Option<PathBuf>,
+    /// What must be shown over TCP to change things; none: nobody may.
+    pub token: Option<Token>,
 }
 
 /// `[node]`.
@@ -118,6 +130,8 @@ pub struct Pool {
     pub probe: Option<Settings>,
     /// How long a backend that came back takes less than its share. Seconds; 0: no time at all.
     pub slow_start_s: u32,
+    /// Requests are held and go on to another backend when one fails; none: they are not.
+    pub failover: Option<crate::sip::route::failover::Failover>,
 }
 
 /// A backend of a pool.

@@ -7,7 +7,8 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::file::{
-    At, Backend, File, Key, Limits, Listen, Node, Pool, Probe, ProbeTable, Route, When,
+    Admin, At, Backend, Failover, File, Key, Limits, Listen, Node, Pool, Probe, ProbeTable, Route,
+    When,
 };
 use super::problem::Problems;
 use super::section::{Section, wrong_type};
@@ -33,16 +34,21 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> File {
         pool: sections(&mut top, "pool", problems, pool),
         route: sections(&mut top, "route", problems, route),
         limits: single(&mut top, "limits", problems, limits).unwrap_or_default(),
-        admin_listen: single(&mut top, "admin", problems, |mut section, _, problems| {
-            let listen = section.string("listen", problems);
-            section.finish(problems);
-            listen
-        })
-        .flatten(),
+        admin: single(&mut top, "admin", problems, admin).unwrap_or_default(),
         trace: single(&mut top, "trace", problems, trace::trace).unwrap_or_default(),
     };
     top.finish(problems);
     file
+}
+
+fn admin(mut section: Section<'_>, _: Range<usize>, problems: &mut Problems) -> Admin {
+    let admin = Admin {
+        listen: section.string("listen", problems),
+        socket: section.string("socket", problems),
+        token: section.string("token", problems),
+    };
+    section.finish(problems);
+    admin
 }
 
 fn syntax_help(message: &str) -> &'static str {
@@ -175,6 +181,7 @@ fn pool(mut section: Section<'_>, span: Range<usize>, problems: &mut Problems) -
         set: section.integer("set", problems),
         probe: probe(&mut section, problems),
         slow_start_s: section.integer("slow_start_s", problems),
+        failover: failover(&mut section, problems),
     };
     section.finish(problems);
     pool
@@ -207,6 +214,25 @@ fn probe(pool: &mut Section<'_>, problems: &mut Problems) -> Option<Probe> {
             None
         }
     }
+}
+
+fn failover(section: &mut Section<'_>, problems: &mut Problems) -> Option<Failover> {
+    let value = section.value("failover")?;
+    let span = value.span();
+    let DeValue::Table(table) = value.get_ref() else {
+        let wanted = "a table like { on = [\"timeout\", 503] }";
+        wrong_type(&span, "`failover`", wanted, value.get_ref(), problems);
+        return None;
+    };
+    let mut section = Section::new("`failover`", table);
+    let failover = Failover {
+        span,
+        on: section.counts("on", problems),
+        tries: section.integer("tries", problems),
+        timeout_ms: section.integer("timeout_ms", problems),
+    };
+    section.finish(problems);
+    Some(failover)
 }
 
 fn route(mut section: Section<'_>, span: Range<usize>, problems: &mut Problems) -> Route {
@@ -250,6 +276,8 @@ fn limits(mut section: Section<'_>, _: Range<usize>, problems: &mut Problems) ->
         receive_buffers: section.integer("receive_buffers", problems),
         socket_buffer_bytes: section.integer("socket_buffer_bytes", problems),
         retry_after_seconds: section.integer("retry_after_seconds", problems),
+        held_max: section.integer("held_max", problems),
+        held_bytes_max: section.integer("held_bytes_max", problems),
     };
     section.finish(problems);
     limits

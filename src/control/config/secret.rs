@@ -1,10 +1,11 @@
-//! Secrets of the key ring: where they are read from, and how any text becomes the 32 bytes of a key.
+//! Secrets of the key ring and of the admin API: where they are read from, and how any text becomes the 32 bytes of a key.
 //!
 //! Owns: the forms `env:NAME`, `file:PATH` and plain text. What was read is wiped as soon as the key is made of it.
 
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::address::Complaint;
@@ -14,20 +15,14 @@ pub const SECRET_BYTES_MIN: usize = 16;
 
 /// Keeps our keys apart from those that other programs make from the same secret.
 const PURPOSE: &[u8] = b"sipedge node key 1\0";
+/// The same for tokens.
+const TOKEN_PURPOSE: &[u8] = b"sipedge admin token 1\0";
 
 /// The key that `text` names; a relative `file:` starts at `folder`.
 pub(super) fn key(text: &str, folder: &Path) -> Result<[u8; 32], Complaint> {
     let secret = read(text, folder)?;
-    if secret.len() < SECRET_BYTES_MIN {
-        return Err(Complaint::new(
-            format!(
-                "the secret has {} bytes; at least {SECRET_BYTES_MIN} are needed",
-                secret.len()
-            ),
-            "make one with `openssl rand -base64 32`",
-        ));
-    }
-    Ok(derive(&secret))
+    long_enough(&secret, "the secret")?;
+    Ok(digest(PURPOSE, &secret))
 }
 
 /// Bytes from the kernel's random source.
@@ -38,8 +33,52 @@ pub fn random_bytes<const N: usize>() -> std::io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-fn derive(secret: &[u8]) -> [u8; 32] {
-    Sha256::new().chain_update(PURPOSE).chain_update(secret).finalize().into()
+/// What is shown to be allowed to change the node. Kept as a digest: it is compared, never sent.
+#[derive(Clone)]
+pub struct Token([u8; 32]);
+
+impl Token {
+    /// Whether `shown` is the token, in a time that does not say how much of it is right.
+    #[must_use]
+    pub fn is(&self, shown: &[u8]) -> bool {
+        self.0.ct_eq(&digest(TOKEN_PURPOSE, shown)).into()
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Token {}
+
+impl std::fmt::Debug for Token {
+    /// Lines of a log may show a configuration.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a token")
+    }
+}
+
+/// The token that `text` names; a relative `file:` starts at `folder`.
+pub(in crate::control) fn token(text: &str, folder: &Path) -> Result<Token, Complaint> {
+    let secret = read(text, folder)?;
+    long_enough(&secret, "the token")?;
+    Ok(Token(digest(TOKEN_PURPOSE, &secret)))
+}
+
+fn long_enough(secret: &[u8], what: &str) -> Result<(), Complaint> {
+    if secret.len() >= SECRET_BYTES_MIN {
+        return Ok(());
+    }
+    Err(Complaint::new(
+        format!("{what} has {} bytes; at least {SECRET_BYTES_MIN} are needed", secret.len()),
+        "make one with `openssl rand -base64 32`",
+    ))
+}
+
+fn digest(purpose: &[u8], secret: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(purpose).chain_update(secret).finalize().into()
 }
 
 fn read(text: &str, folder: &Path) -> Result<Zeroizing<Vec<u8>>, Complaint> {
@@ -87,6 +126,18 @@ mod tests {
         assert!(message("short").contains("5 bytes"));
         assert!(message("env:SIPEDGE_NO_SUCH_VARIABLE").contains("is not set"));
         assert!(message("file:no/such/file").contains("cannot be read"));
+    }
+
+    #[test]
+    fn a_token_is_itself_only_and_shows_nothing() {
+        let here = Path::new(".");
+        let one = token("0123456789abcdef", here).unwrap();
+        assert!(one.is(b"0123456789abcdef"));
+        for other in [&b""[..], b"0123456789abcde", b"0123456789abcdeg", b"0123456789abcdef "] {
+            assert!(!one.is(other));
+        }
+        assert_eq!(format!("{one:?}"), "a token");
+        assert!(token("short", here).unwrap_err().message.contains("the token has 5 bytes"));
     }
 
     #[test]

@@ -70,8 +70,7 @@ impl<'a> Section<'a> {
         key: &'static str,
         problems: &mut Problems,
     ) -> Option<At<Count>> {
-        let value = self.value(key)?;
-        count(value, &format!("`{key}`"), problems)
+        count(self.value(key)?, &format!("`{key}`"), problems)
     }
 
     /// A list of words and numbers; one of them alone is a list of one.

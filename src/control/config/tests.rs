@@ -7,6 +7,7 @@ use super::*;
 use crate::sip::ListenerId;
 use crate::sip::route::table::Action;
 
+mod failover;
 mod trace;
 
 const GOOD: &str = r#"
@@ -57,7 +58,8 @@ fn the_least_that_runs_has_the_defaults() {
     let config = good(GOOD);
     assert_eq!(config.node.name, "sipedge");
     assert!(config.node.keys_by_chance);
-    assert_eq!(config.admin, Some("127.0.0.1:9060".parse().unwrap()));
+    assert_eq!(config.admin.listen, Some("127.0.0.1:9060".parse().unwrap()));
+    assert_eq!((&config.admin.socket, &config.admin.token), (&None, &None));
     assert_eq!(config.listeners[0].host, "192.0.2.1");
     assert_eq!(
         config.pools[0].backends[0].target,
@@ -98,7 +100,7 @@ fn every_key_stands_in_the_full_file() {
     // What the reader answers to an unknown key is the list of all that it knows.
     let probe = GOOD
         .replace("[[route]]", "[[route]]\nzzzzzzzz = 1\nwhen = { zzzzzzzz = 1 }")
-        .replace("[[pool]]", "[[pool]]\nzzzzzzzz = 1\nprobe = { zzzzzzzz = 1 }")
+        .replace("[[pool]]", "[[pool]]\nzzzzzzzz = 1\nprobe = { zzzzzzzz = 1 }\nfailover = { zzzzzzzz = 1 }")
         .replace("[{ uri", "[{ zzzzzzzz = 1, uri")
         .replace("[[listen]]", "[limits]\nzzzzzzzz = 1\n[admin]\nzzzzzzzz = 1\n[node]\nzzzzzzzz = 1\nkeys = [{ zzzzzzzz = 1 }]\n[[listen]]\nzzzzzzzz = 1");
     let problems = parse(Path::new("a.toml"), &probe).expect_err("unknown keys");

@@ -24,7 +24,11 @@ fn good(_: &Pool, _: &Member) -> Standing {
     Standing::GOOD
 }
 
-fn table(fleet: &Fleet, config: &Config, standing: &dyn Fn(&Pool, &Member) -> Standing) -> TablePool {
+fn table(
+    fleet: &Fleet,
+    config: &Config,
+    standing: &dyn Fn(&Pool, &Member) -> Standing,
+) -> TablePool {
     fleet.parts(config, 1, standing).pools.remove(0)
 }
 
@@ -40,7 +44,8 @@ fn who_leaves_is_known_for_a_while_and_never_picked() {
     let pool = table(&edited, &after, &good);
     assert_eq!(uris(&pool), [B, A]);
     assert_eq!((pool.balance.count(), pool.usable.len()), (1, 1));
-    let is_forgotten = |fleet: &mut Fleet, second: u64| fleet.forget_leavers(Now(second * 1_000_000));
+    let is_forgotten =
+        |fleet: &mut Fleet, second: u64| fleet.forget_leavers(Now(second * 1_000_000));
     assert!(!is_forgotten(&mut edited, LEAVING_SECONDS));
     assert!(is_forgotten(&mut edited, LEAVING_SECONDS + 1));
     assert_eq!(uris(&table(&edited, &after, &good)), [B]);
@@ -97,7 +102,10 @@ fn the_dead_and_the_slow_are_marked() {
     };
     let pool = table(&fleet, &config, &standing);
     assert!(pool.down.contains(0) && !pool.down.contains(1));
-    assert_eq!(pool.ramp.iter().map(|ramp| (ramp.backend, ramp.share)).collect::<Vec<_>>(), [(1, 6_554)]);
+    assert_eq!(
+        pool.ramp.iter().map(|ramp| (ramp.backend, ramp.share)).collect::<Vec<_>>(),
+        [(1, 6_554)]
+    );
 }
 
 #[test]
@@ -105,12 +113,12 @@ fn leavers_are_bounded() {
     let many = |first: usize| -> Vec<String> {
         (first..first + 200).map(|n| format!("sip:10.1.{}.{}", n / 250, n % 250 + 1)).collect()
     };
-    let listed = |uris: &[String]| {
-        config(&uris.iter().map(|uri| (uri.as_str(), 0)).collect::<Vec<_>>())
-    };
+    let listed =
+        |uris: &[String]| config(&uris.iter().map(|uri| (uri.as_str(), 0)).collect::<Vec<_>>());
     let mut fleet = Fleet::new(&listed(&many(0)), &Known::default()).unwrap();
     for step in 1..5 {
-        fleet = fleet.edited(&listed(&many(step * 200)), &Known::default(), Now(step as u64)).unwrap();
+        fleet =
+            fleet.edited(&listed(&many(step * 200)), &Known::default(), Now(step as u64)).unwrap();
     }
     let leaving = &fleet.pools()[0].leaving;
     assert_eq!(leaving.len(), LEAVING_MAX);

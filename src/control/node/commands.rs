@@ -53,8 +53,9 @@ impl Node {
     }
 
     fn take_over(&mut self) -> Result<Vec<String>, Vec<String>> {
-        let (new, problems) = config::load(&self.file)
-            .map_err(|problems| problems.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
+        let (new, problems) = config::load(&self.file).map_err(|problems| {
+            problems.to_string().lines().map(str::to_owned).collect::<Vec<_>>()
+        })?;
         for problem in problems.sorted() {
             if problem.severity == Severity::Warning {
                 warn!("{}: {}; {}", problems.place(problem), problem.message, problem.help);
@@ -84,6 +85,7 @@ impl Node {
             kept @ Some(_) if edit.config.node.watch_config => kept,
             _ => edit.config.node.watch_config.then(|| super::Watch::new(&self.file)),
         };
+        self.shares = super::tell::shares(&table);
         (self.config, self.fleet, self.table) = (edit.config, fleet, table);
         self.revision = self.health.revision();
         if let Err(why) = self.trace() {
@@ -110,7 +112,9 @@ impl Node {
             .collect();
         if pools.is_empty() {
             let place = pool.map_or_else(|| "any pool".to_owned(), |pool| format!("pool {pool}"));
-            return unknown(format!("no backend of {place} has the URI \"{uri}\", as it is configured"));
+            return unknown(format!(
+                "no backend of {place} has the URI \"{uri}\", as it is configured"
+            ));
         }
         let now = self.shards.now();
         let mut lines = Vec::new();

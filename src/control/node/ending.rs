@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::Node;
 use crate::control::config::Drain;
+use crate::datapath::counters::VERDICTS;
 use crate::sip::Now;
 
 /// This long without a message is the end of a drain: nobody comes any more.
@@ -50,9 +51,16 @@ impl Node {
         start_hook(&self.config.node.drain);
         let now = self.shards.now();
         let time = Duration::from_secs(u64::from(self.config.node.drain.seconds));
-        info!("draining for at most {} s, or until nothing arrives for {} s", time.as_secs(), QUIET.as_secs());
+        info!(
+            "draining for at most {} s, or until nothing arrives for {} s",
+            time.as_secs(),
+            QUIET.as_secs()
+        );
         let received = self.received();
-        Ending { deadline: Now(now.0.saturating_add(micros(time))), quiet: Quiet::new(received, now) }
+        Ending {
+            deadline: Now(now.0.saturating_add(micros(time))),
+            quiet: Quiet::new(received, now),
+        }
     }
 
     /// The drain is over: its time is, or nobody comes any more.
@@ -65,8 +73,13 @@ impl Node {
         ending.quiet.holds(received, now)
     }
 
+    /// Messages of others: what is absorbed are keep-alives and the answers to our own probes.
     fn received(&mut self) -> u64 {
-        self.snapshot().map_or(0, |snapshot| snapshot.merged().received)
+        let Ok(snapshot) = self.snapshot() else { return 0 };
+        let counted = snapshot.merged();
+        let absorbed = VERDICTS.iter().position(|&verdict| verdict == "absorb");
+        let messages = counted.messages.iter().flat_map(|by_verdict| by_verdict.iter().enumerate());
+        messages.filter(|&(place, _)| Some(place) != absorbed).map(|(_, &count)| count).sum()
     }
 }
 

@@ -8,8 +8,8 @@ use super::Node;
 use crate::control::fleet::{Member, Pool, SHARE_ALL, Standing};
 use crate::control::health::{BackendSpec, Health, PoolSpec, Probe};
 use crate::datapath::Outgoing;
-use crate::sip::probe as sip_probe;
 use crate::sip::Now;
+use crate::sip::probe as sip_probe;
 
 use super::silence::Count;
 

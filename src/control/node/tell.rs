@@ -9,7 +9,7 @@ use crate::control::summary::{key_text, rule_text};
 use crate::control::view;
 use crate::sip::Now;
 use crate::sip::balance::{KeyUse, Rotation, hash_key};
-use crate::sip::route::table::Pool as TablePool;
+use crate::sip::route::table::{Pool as TablePool, Table};
 
 /// Keys that are asked for the shares of a pool: a share of a tenth is off by less than a hundredth.
 const KEYS_SAMPLED: u32 = 4_000;
@@ -19,11 +19,12 @@ impl Node {
     pub(super) fn view(&self) -> view::Node {
         let now = self.shards.now();
         let health = self.health.view(now).pools;
-        let pools = self.fleet.pools().iter().zip(&self.table.pools).zip(health);
+        let pools = self.fleet.pools().iter().zip(&self.table.pools).zip(&self.shares).zip(health);
         view::Node {
             name: self.config.node.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
             state: if self.is_draining { view::State::Draining } else { view::State::Running },
+            at_ms: self.calendar_ms(now),
             uptime_ms: now.0 / 1_000,
             configuration: view::Configuration {
                 file: self.file.display().to_string(),
@@ -34,7 +35,11 @@ impl Node {
             },
             runs_on: self.shards.report().lines(),
             listeners: self.config.listeners.iter().map(listener).collect(),
-            pools: pools.map(|((pool, table), health)| view_pool(pool, table, health, now)).collect(),
+            pools: pools
+                .map(|(((pool, table), shares), health)| {
+                    view_pool(pool, table, shares.as_deref(), health, now)
+                })
+                .collect(),
             routes: self.config.rules.iter().map(|rule| rule_text(&self.config, rule)).collect(),
         }
     }
@@ -55,38 +60,44 @@ impl Node {
     pub(super) const fn calendar_ms(&self, at: Now) -> u64 {
         self.origin_ms.saturating_add(at.0 / 1_000)
     }
-
 }
 
-fn view_pool(pool: &Pool, table: &TablePool, health: PoolView, now: Now) -> view::Pool {
-        let mut healths = health.backends.into_iter();
-        let shares = shares(table);
-        let member = |(index, member): (usize, &Member)| view::Backend {
-            uri: member.uri().to_owned(),
-            address: member.of.address.to_string(),
-            weight: member.of.weight,
-            priority: member.of.priority,
-            meter: member.meter,
-            takes_new: u16::try_from(index).is_ok_and(|index| table.usable.contains(index)),
-            share: shares.as_ref().and_then(|shares| shares.get(index).copied()),
-            health: healths.next(),
-        };
-        let leaver = |leaver: &Leaving| view::Leaving {
-            uri: leaver.uri.clone(),
-            address: leaver.address.to_string(),
-            meter: leaver.meter,
-            left_ms: now.0.saturating_sub(leaver.since.0) / 1_000,
-        };
-        view::Pool {
-            name: pool.config.name.clone(),
-            key: key_text(&pool.config.key),
-            balance: pool.config.balance.to_string(),
-            probe: health.probe,
-            meter: pool.meter,
-            backends: pool.members.iter().enumerate().map(member).collect(),
-            leaving: pool.leaving.iter().map(leaver).collect(),
-        }
+fn view_pool(
+    pool: &Pool,
+    table: &TablePool,
+    shares: Option<&[f64]>,
+    health: PoolView,
+    now: Now,
+) -> view::Pool {
+    let mut healths = health.backends.into_iter();
+    let member = |(index, member): (usize, &Member)| view::Backend {
+        uri: member.uri().to_owned(),
+        address: member.of.address.to_string(),
+        weight: member.of.weight,
+        priority: member.of.priority,
+        meter: member.meter,
+        takes_new: u16::try_from(index).is_ok_and(|index| table.usable.contains(index)),
+        share: shares.and_then(|shares| shares.get(index).copied()),
+        health: healths.next(),
+        traffic: None,
+    };
+    let leaver = |leaver: &Leaving| view::Leaving {
+        uri: leaver.uri.clone(),
+        address: leaver.address.to_string(),
+        meter: leaver.meter,
+        left_ms: now.0.saturating_sub(leaver.since.0) / 1_000,
+        traffic: None,
+    };
+    view::Pool {
+        name: pool.config.name.clone(),
+        key: key_text(&pool.config.key),
+        balance: pool.config.balance.to_string(),
+        probe: health.probe,
+        meter: pool.meter,
+        backends: pool.members.iter().enumerate().map(member).collect(),
+        leaving: pool.leaving.iter().map(leaver).collect(),
     }
+}
 
 fn listener(listener: &crate::sip::route::table::Listener) -> view::Listener {
     view::Listener {
@@ -96,8 +107,12 @@ fn listener(listener: &crate::sip::route::table::Listener) -> view::Listener {
     }
 }
 
-/// How much of 1 each member has of the keys; nothing where no key decides.
-fn shares(pool: &TablePool) -> Option<Vec<f64>> {
+/// For each pool of a table how much of 1 each member has of the keys; nothing where no key decides.
+pub(super) fn shares(table: &Table) -> Vec<Option<Vec<f64>>> {
+    table.pools.iter().map(shares_of).collect()
+}
+
+fn shares_of(pool: &TablePool) -> Option<Vec<f64>> {
     if pool.balance.key_use() == KeyUse::None {
         return None;
     }

@@ -39,9 +39,17 @@ key = "call-id"
 balance = "rendezvous"
 send_from = "public"
 slow_start_s = 0
-probe = { interval_ms = 9000, timeout_ms = 900, rise = 3, fall = 3, method = "OPTIONS", from = "sip:a@b.c", alive = "default", send_from = "public" }
 match_source = "address"
 backends = [{ uri = "sip:10.0.0.1" }, { uri = "sip:10.0.0.2" }]
+[pool.probe]
+interval_ms = 9000
+timeout_ms = 900
+rise = 3
+fall = 3
+method = "OPTIONS"
+from = "sip:a@b.c"
+alive = "default"
+send_from = "public"
 [[pool]]
 name = "listed"
 list = "config/examples/dispatcher.list"
@@ -61,8 +69,16 @@ send_queue_max = 1024
 receive_buffers = 1024
 socket_buffer_bytes = 4194304
 retry_after_seconds = 5
+held_max = 4096
+held_bytes_max = 4096
+[trace]
+hep = { sink = "udp:192.0.2.9:9060" }
+pcap = { folder = "captures" }
+decisions = { per_second_max = 10 }
 [admin]
 listen = "127.0.0.1:9060"
+socket = "/run/sipedge/sipedge.sock"
+token = "0123456789abcdef"
 "#;
 
 /// Section and key, what stands in the base, and what an edit writes in its place.
@@ -92,8 +108,7 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("pool", "backends", "sip:10.0.0.2", "sip:10.0.0.3"),
     ("listen", "anycast", "anycast = false", "anycast = true"),
     ("pool", "slow_start_s", "slow_start_s = 0", "slow_start_s = 30"),
-    ("pool", "probe", "probe = { interval_ms = 9000, timeout_ms = 900, rise = 3, fall = 3, method = \"OPTIONS\", \
-        from = \"sip:a@b.c\", alive = \"default\", send_from = \"public\" }", "probe = \"off\""),
+    ("pool", "probe", "set = 1", "set = 1\nprobe = \"off\""),
     ("pool", "interval_ms", "interval_ms = 9000", "interval_ms = 8000"),
     ("pool", "timeout_ms", "timeout_ms = 900", "timeout_ms = 800"),
     ("pool", "rise", "rise = 3", "rise = 4"),
@@ -101,7 +116,12 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("pool", "method", "method = \"OPTIONS\"", "method = \"INFO\""),
     ("pool", "from", "sip:a@b.c", "sip:d@e.f"),
     ("pool", "alive", "alive = \"default\"", "alive = \"freeswitch\""),
-    ("pool", "list", "list = \"config/examples/dispatcher.list\"\nset = 1", "backends = [{ uri = \"sip:10.0.0.9\" }]"),
+    (
+        "pool",
+        "list",
+        "list = \"config/examples/dispatcher.list\"\nset = 1",
+        "backends = [{ uri = \"sip:10.0.0.9\" }]",
+    ),
     ("pool", "set", "set = 1", "set = 2"),
     ("route", "when", "INVITE", "BYE"),
     ("route", "reply", "reply = 403", "reply = 404"),
@@ -115,7 +135,15 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("limits", "receive_buffers", "receive_buffers = 1024", "receive_buffers = 512"),
     ("limits", "socket_buffer_bytes", "4194304", "8388608"),
     ("limits", "retry_after_seconds", "retry_after_seconds = 5", "retry_after_seconds = 6"),
+    ("trace", "hep", "192.0.2.9:9060", "192.0.2.9:9061"),
+    ("trace", "pcap", "\"captures\"", "\"other\""),
+    ("trace", "decisions", "per_second_max = 10", "per_second_max = 11"),
+    ("limits", "held_max", "held_max = 4096", "held_max = 100"),
+    ("limits", "held_bytes_max", "held_bytes_max = 4096", "held_bytes_max = 8192"),
+    ("pool", "failover", "set = 1", "set = 1\nfailover = { on = [503] }"),
     ("admin", "listen", "127.0.0.1:9060", "127.0.0.1:9061"),
+    ("admin", "socket", "sipedge.sock", "other.sock"),
+    ("admin", "token", "token = \"0123456789abcdef\"", "token = \"fedcba9876543210\""),
 ];
 
 /// Keys with one value only, so far: there is nothing to edit.
@@ -128,7 +156,7 @@ fn marks() -> BTreeMap<(String, String), Option<bool>> {
     let mut last = None;
     let mut above: Option<bool> = None;
     for line in REFERENCE.lines() {
-        if let Some(name) = line.strip_prefix('[') {
+        if let Some(name) = line.strip_prefix("# ").unwrap_or(line).strip_prefix('[') {
             let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
             section = name.chars().take_while(char::is_ascii_alphabetic).collect();
             for known in ["node", "listen", "pool", "route", "limits", "admin", "trace"] {
@@ -174,7 +202,9 @@ fn marks() -> BTreeMap<(String, String), Option<bool>> {
 
 fn config(text: &str) -> Config {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("a.toml");
-    crate::control::config::parse(&root, text).unwrap_or_else(|problems| panic!("{problems}\n{text}")).0
+    crate::control::config::parse(&root, text)
+        .unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+        .0
 }
 
 #[test]

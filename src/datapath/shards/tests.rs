@@ -100,7 +100,8 @@ fn what_control_gives_a_shard_is_sent_at_once() {
                 assert!(shards.now().0 - before.0 < 500_000, "it waited for the next turn");
             }
         }
-        assert_eq!(shards.stop().merged().sent, 6);
+        let sum = shards.stop().merged();
+        assert_eq!((sum.sent, sum.control_sent), (0, 6));
     });
 }
 
@@ -197,7 +198,7 @@ fn answers_to_probes_are_reported_whichever_shard_sent_them() {
             assert_eq!(source, address(&backend));
         }
         let sum = shards.stop().merged();
-        assert_eq!((sum.received, sum.sent), (8, 8));
+        assert_eq!((sum.received, sum.sent, sum.control_sent), (8, 0, 8));
         assert_eq!(sum.traffic.backends[0].responses, [0; 7], "a probe is no traffic");
     });
 }

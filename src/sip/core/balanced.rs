@@ -27,6 +27,9 @@ impl<'a> Turn<'a> {
             source: self.received.source,
         };
         let number = keyed.number(pool);
+        if let Some(policy) = pool.failover {
+            return self.balance_held((pool_index, pool, policy), number, newest_id, pass);
+        }
         // Without a key, chance chose; with one, the key gives the same backend while the table stands.
         let is_looked_up = self.transactions.is_watching(self.now) || number.is_none();
         if is_looked_up
@@ -55,7 +58,7 @@ impl<'a> Turn<'a> {
         self.forward(pass, hop, newest, newest_id)
     }
 
-    fn pick(
+    pub(super) fn pick(
         &mut self,
         pool_index: u16,
         pool: &Pool,
@@ -69,11 +72,7 @@ impl<'a> Turn<'a> {
 
     /// ACK and CANCEL start nothing.
     fn remember(&mut self, method: Method, transaction: u64, backend: BackendRef, is_keyed: bool) {
-        let seconds = match method {
-            Method::Ack | Method::Cancel => return,
-            Method::Invite => INVITE_SECONDS,
-            _ => REQUEST_SECONDS,
-        };
+        let Some(seconds) = seconds_of(method) else { return };
         let pool = self.numbers.get(usize::from(backend.pool));
         if let Some(&number) = pool.and_then(|pool| pool.get(usize::from(backend.backend))) {
             if is_keyed {
@@ -86,7 +85,7 @@ impl<'a> Turn<'a> {
 
     /// A transaction that is under way, and the key that its branch was made with. `newest_id` is its hash under the
     /// newest key; those under older keys are only computed while the ring has some.
-    fn recent(
+    pub(super) fn recent(
         &self,
         fields: &TransactionFields<'_>,
         newest_id: u64,
@@ -105,7 +104,7 @@ impl<'a> Turn<'a> {
 
     /// The remembered backend as a member of this pool, `None` when it left all pools. An error when it is one of
     /// other pools only: whoever repeats the identifiers of a transaction must not get past the rules with them.
-    fn recent_backend(
+    pub(super) fn recent_backend(
         &self,
         pool: u16,
         destination: SocketAddr,
@@ -119,12 +118,26 @@ impl<'a> Turn<'a> {
 }
 
 /// A remembered backend belongs to other pools only.
-struct OtherPool;
+pub(super) struct OtherPool;
+
+/// How long a transaction of this method is remembered; ACK and CANCEL start none.
+pub(super) const fn seconds_of(method: Method) -> Option<u32> {
+    match method {
+        Method::Ack | Method::Cancel => None,
+        Method::Invite => Some(INVITE_SECONDS),
+        _ => Some(REQUEST_SECONDS),
+    }
+}
 
 /// Its backend is dead, and another may get the request. Not when the backend has answered: then it may have rung, and
 /// no other must. Not a CANCEL or an ACK: they belong where their INVITE is. Not when there is no other: a final
 /// response of ours would contradict one that still comes.
-fn leaves(pool: &Pool, backend: Option<BackendRef>, recent: &Recent, method: Method) -> bool {
+pub(super) fn leaves(
+    pool: &Pool,
+    backend: Option<BackendRef>,
+    recent: &Recent,
+    method: Method,
+) -> bool {
     backend.is_some_and(|backend| pool.down.contains(backend.backend))
         && !recent.is_answered
         && !matches!(method, Method::Ack | Method::Cancel)

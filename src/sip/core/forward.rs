@@ -5,8 +5,8 @@
 use std::net::SocketAddr;
 
 use super::{
-    EdgeParameter, FieldName, Hop, Method, Pass, Refusal, SealKey, Transmit, Turn, Verdict,
-    loop_value, request, target,
+    BranchHash, EdgeParameter, FieldName, Hop, Method, Pass, Refusal, SealKey, Transmit, Turn,
+    Verdict, loop_value, request, target,
 };
 use crate::sip::edit::tail;
 use crate::sip::message::Scheme;
@@ -24,14 +24,15 @@ const MAX_FORWARDS: u32 = 70;
 const _: () = assert!(TOKEN_BYTES_MAX * 2 < crate::sip::edit::TEXT_BYTES_MAX / 2);
 
 impl<'a> Turn<'a> {
-    /// Records all edits and the next hop. `transaction` is the hash under `key`.
+    /// Records all edits and the next hop. `branch` is the hash under `key`, and which attempt it is.
     pub(super) fn forward(
         &mut self,
         pass: &Pass<'a, '_>,
         hop: Hop,
         key: &SealKey,
-        transaction: u64,
+        branch: impl Into<BranchHash>,
     ) -> Verdict {
+        let branch = branch.into();
         let head = pass.head;
         let decision = &mut self.outbox.decision;
         decision.backend = hop.backend;
@@ -43,7 +44,7 @@ impl<'a> Turn<'a> {
         let is_from_backend = pass.origin.is_some();
         let loops = loop_value(key, &self.message, head.uri.whole, is_from_backend);
         let reply_to = target(&head.via, self.received.source);
-        let edge = EdgeParameter::new(key, transaction, came_in, reply_to, loops);
+        let edge = EdgeParameter::new(key, branch, came_in, reply_to, loops);
         match self.has_looped(head, edge.loop_value) {
             Ok(false) => {}
             Ok(true) => return self.refuse(Refusal::new(482, "Loop Detected")),
@@ -52,7 +53,7 @@ impl<'a> Turn<'a> {
 
         // In the order of their places, as far as it is known: what is pushed last goes last without a search.
         // One edit holds all new fields: they stand in front of the first field, the Via on top.
-        self.put_via(transmit.listener, transaction, key, &edge);
+        self.put_via(transmit.listener, branch, key, &edge);
         self.put_own_routes(pass, &hop, transmit);
         self.outbox.edits.insert(self.message.fields_start());
         self.edit_received_via(pass);
@@ -94,14 +95,14 @@ impl<'a> Turn<'a> {
     fn put_via(
         &mut self,
         listener: ListenerId,
-        transaction: u64,
+        branch: BranchHash,
         key: &SealKey,
         edge: &EdgeParameter,
     ) {
         let Some(template) = self.table.via_template(listener) else { return };
         let edits = &mut self.outbox.edits;
         if let Some(tail) = edits.put_template(template) {
-            write_via_tail(tail, transaction, key, self.shard, edge);
+            write_via_tail(tail, branch, key, self.shard, edge);
         }
         if !self.message.index.present().has(FieldName::MaxForwards) {
             edits.put(b"Max-Forwards: ").put_number(MAX_FORWARDS).put(b"\r\n");

@@ -8,6 +8,7 @@ use crate::sip::balance::{BackendSet, Balance, Member, Spec};
 use crate::sip::route::table::{Action, Backend, Key, KeySource, Limits, Listener, Parts, Rule};
 
 mod failover;
+mod held;
 
 const PHONE: &str = "203.0.113.7:40001";
 

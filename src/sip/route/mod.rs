@@ -4,6 +4,7 @@
 //! sockets or of how a table was made.
 
 pub mod dialog;
+pub mod failover;
 pub mod key;
 pub mod request;
 pub mod response;

@@ -11,7 +11,7 @@ use crate::sip::edit::{Edits, tail};
 use crate::sip::message::uri::host_address;
 use crate::sip::message::{FieldName, Message, Method, Span, Via};
 use crate::sip::outbox::Transmit;
-use crate::sip::token::via::{EdgeParameter, TransactionFields, read_branch};
+use crate::sip::token::via::{BranchHash, EdgeParameter, TransactionFields, read_branch};
 
 /// Where a response goes, and what it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub struct Way {
     pub transmit: Transmit,
     /// The method of the request.
     pub method: Method,
-    /// The hash of the request in our branch: its id in [`crate::sip::transaction::Transactions`].
-    pub transaction: u64,
+    /// The hash of the request in our branch: its id in [`crate::sip::transaction::Transactions`]; and which attempt it was.
+    pub branch: BranchHash,
 }
 
 /// Finds the next hop of a response and records the edits.
@@ -49,7 +49,7 @@ pub fn way(table: &Table, message: &Message<'_>, edits: &mut Edits) -> Result<Wa
 
     let destination = next_hop(&next, bytes).ok_or(DropReason::ResponseUnroutable)?;
     let fields = TransactionFields::new(message, &next, cseq, from.tag);
-    let (transaction, edge) =
+    let (branch, edge) =
         verify(table, &top, bytes, &fields, destination).ok_or(DropReason::ResponseViaForged)?;
 
     delete_top_via(message, &top, &next, edits);
@@ -60,7 +60,7 @@ pub fn way(table: &Table, message: &Message<'_>, edits: &mut Edits) -> Result<Wa
         .listener_towards(destination.ip(), edge.listener)
         .ok_or(DropReason::ResponseUnroutable)?;
     let method = Method::from_bytes(cseq.method.of(bytes));
-    Ok(Way { transmit: Transmit { destination, listener }, method, transaction })
+    Ok(Way { transmit: Transmit { destination, listener }, method, branch })
 }
 
 /// We wrote the Via, for this transaction, and the target is the one that we saw then.
@@ -70,12 +70,11 @@ fn verify(
     bytes: &[u8],
     fields: &TransactionFields<'_>,
     destination: SocketAddr,
-) -> Option<(u64, EdgeParameter)> {
-    let (key, transaction) = read_branch(top.branch.of(bytes), &table.ring)?;
+) -> Option<(BranchHash, EdgeParameter)> {
+    let (key, branch) = read_branch(top.branch.of(bytes), &table.ring)?;
     let edge = EdgeParameter::read(top.edge.of(bytes))?;
-    let expected =
-        EdgeParameter::new(key, transaction, edge.listener, destination, edge.loop_value);
-    (fields.hash(key) == transaction && expected == edge).then_some((transaction, edge))
+    let expected = EdgeParameter::new(key, branch, edge.listener, destination, edge.loop_value);
+    (fields.hash(key) == branch.transaction && expected == edge).then_some((branch, edge))
 }
 
 /// RFC 3261 18.2.2, RFC 3581 4: `received` before sent-by, `rport` before the port of sent-by.

@@ -89,11 +89,21 @@ pub struct Limits {
     pub transactions_max: usize,
     /// What `Retry-After` says in a 503, in seconds.
     pub retry_after_seconds: u32,
+    /// Requests that each shard can hold for pools with failover.
+    pub held_max: usize,
+    /// The largest of them, in bytes.
+    pub held_bytes_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { message_bytes_max: 65_535, transactions_max: 1 << 16, retry_after_seconds: 5 }
+        Self {
+            message_bytes_max: 65_535,
+            transactions_max: 1 << 16,
+            retry_after_seconds: 5,
+            held_max: 4_096,
+            held_bytes_max: 4_096,
+        }
     }
 }
 

@@ -77,15 +77,40 @@ impl<'a> TransactionFields<'a> {
     }
 }
 
-/// Reads a branch of ours: key and transaction hash; `None` when it is not laid out like one or its key is unknown.
+/// What stands in our branch behind the key digit. The same for all backends that a transaction is offered to, but for
+/// the attempt (RFC 3261 16.6 step 8: each is a transaction of its own).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BranchHash {
+    /// The transaction.
+    pub transaction: u64,
+    /// Which attempt: 0 to 3, in the two bits that 11 digits have beyond 64.
+    pub attempt: u8,
+}
+
+impl From<u64> for BranchHash {
+    fn from(transaction: u64) -> Self {
+        Self { transaction, attempt: 0 }
+    }
+}
+
+/// Reads a branch of ours: its key and what it says; `None` when it is not laid out like one or its key is unknown.
 #[must_use]
-pub fn read_branch<'r>(branch: &[u8], ring: &'r KeyRing) -> Option<(&'r SealKey, u64)> {
+pub fn read_branch<'r>(branch: &[u8], ring: &'r KeyRing) -> Option<(&'r SealKey, BranchHash)> {
     if branch.len() != BRANCH_BYTES || !branch.starts_with(MAGIC_COOKIE) || &branch[7..10] != MARK {
         return None;
     }
     let key = ring.by_id(digit_value(branch[11])?)?;
-    Some((key, read_digits(&branch[12..])?))
+    let (last, rest) = branch[12..].split_last()?;
+    let last = digit_value(*last)?;
+    let transaction = read_digits(rest)? | u64::from(last) << HASH_REST_BITS;
+    Some((key, BranchHash { transaction, attempt: last >> LAST_DIGIT_BITS }))
 }
+
+/// Bits of the hash in all digits but the last, and in the last.
+const HASH_REST_BITS: u32 = 60;
+const LAST_DIGIT_BITS: u32 = 4;
+const _: () = assert!(HASH_REST_BITS + LAST_DIGIT_BITS == u64::BITS);
+const _: () = assert!(HASH_REST_BITS as usize == (HASH_DIGITS - 1) * 6);
 
 /// The branch was written by a sipedge (whether by this cluster, only the key tells).
 #[must_use]
@@ -105,18 +130,20 @@ pub struct EdgeParameter {
 }
 
 impl EdgeParameter {
-    /// Seals `target` for this transaction.
+    /// Seals `target` for this branch.
     #[must_use]
     pub fn new(
         key: &SealKey,
-        transaction: u64,
+        branch: impl Into<BranchHash>,
         listener: ListenerId,
         target: SocketAddr,
         loop_value: u64,
     ) -> Self {
+        let BranchHash { transaction, attempt } = branch.into();
         let mut hash = key.target_hash();
         hash.word(transaction);
         let mut rest = u64::from(target.port()) | u64::from(listener.0) << 16;
+        rest |= u64::from(attempt) << 24;
         match target.ip() {
             IpAddr::V4(ip) => rest |= u64::from(u32::from(ip)) << 32,
             IpAddr::V6(ip) => hash.text(&ip.octets()),
@@ -150,15 +177,20 @@ pub const VIA_TAIL: [u8; VIA_TAIL_BYTES] = *b"z9hG4bK~e~SKhhhhhhhhhhh;e=Lttttttt
 /// Fills in a copy of [`VIA_TAIL`].
 pub fn write_via_tail(
     tail: &mut [u8; VIA_TAIL_BYTES],
-    transaction: u64,
+    branch: impl Into<BranchHash>,
     key: &SealKey,
     shard: u8,
     edge: &EdgeParameter,
 ) {
     const EDGE: usize = BRANCH_BYTES + 3;
+    let BranchHash { transaction, attempt } = branch.into();
     tail[10] = digit(shard);
     tail[11] = digit(key.id);
     put_digits(&mut tail[12..BRANCH_BYTES], transaction);
+    if attempt != 0 {
+        tail[BRANCH_BYTES - 1] =
+            digit((transaction >> HASH_REST_BITS) as u8 | attempt << LAST_DIGIT_BITS);
+    }
     tail[EDGE] = digit(edge.listener.0);
     put_digits(&mut tail[EDGE + 1..][..TARGET_DIGITS], edge.target);
     put_digits(&mut tail[EDGE + 1 + TARGET_DIGITS..][..LOOP_DIGITS], edge.loop_value);
@@ -220,18 +252,26 @@ mod tests {
     fn branch_and_parameter_come_back() {
         let ring = KeyRing::new(&[Key { id: 9, secret: [1; 32] }]);
         let target = "203.0.113.7:40001".parse().expect("an address");
-        let edge =
-            EdgeParameter::new(ring.newest(), 0xdead_beef_dead_beef, ListenerId(2), target, 77);
-        let mut tail = VIA_TAIL;
-        write_via_tail(&mut tail, 0xdead_beef_dead_beef, ring.newest(), 3, &edge);
-        let text = &tail[..BRANCH_BYTES];
-        let (key, transaction) = read_branch(text, &ring).expect("ours");
-        assert_eq!((key.id, transaction), (9, 0xdead_beef_dead_beef));
-        assert!(is_marked(text));
-        assert!(read_branch(&text[..text.len() - 1], &ring).is_none());
-        assert_eq!(EdgeParameter::read(&tail[BRANCH_BYTES + 3..VIA_TAIL_BYTES - 2]), Some(edge));
-        let elsewhere = "203.0.113.7:40002".parse().expect("an address");
-        let other = EdgeParameter::new(key, transaction, ListenerId(2), elsewhere, 77);
-        assert_ne!(edge.target, other.target);
+        for attempt in 0..4 {
+            for transaction in [0, 0xdead_beef_dead_beef, u64::MAX] {
+                let branch = BranchHash { transaction, attempt };
+                let edge = EdgeParameter::new(ring.newest(), branch, ListenerId(2), target, 77);
+                let mut tail = VIA_TAIL;
+                write_via_tail(&mut tail, branch, ring.newest(), 3, &edge);
+                let text = &tail[..BRANCH_BYTES];
+                let (key, found) = read_branch(text, &ring).expect("ours");
+                assert_eq!((key.id, found), (9, branch));
+                assert!(is_marked(text));
+                assert!(read_branch(&text[..text.len() - 1], &ring).is_none());
+                let read = EdgeParameter::read(&tail[BRANCH_BYTES + 3..VIA_TAIL_BYTES - 2]);
+                assert_eq!(read, Some(edge));
+                let elsewhere = "203.0.113.7:40002".parse().expect("an address");
+                let other = EdgeParameter::new(key, branch, ListenerId(2), elsewhere, 77);
+                assert_ne!(edge.target, other.target);
+                let branch = BranchHash { attempt: attempt ^ 1, ..branch };
+                let other = EdgeParameter::new(key, branch, ListenerId(2), target, 77);
+                assert_ne!(edge.target, other.target, "an attempt is not another");
+            }
+        }
     }
 }

@@ -10,8 +10,8 @@ use sipedge::sip::ListenerId;
 use sipedge::sip::digit::{digit, digit_value};
 use sipedge::sip::route::table::Key;
 use sipedge::sip::token::via::{
-    BRANCH_BYTES, EDGE_BYTES, EdgeParameter, VIA_TAIL, VIA_TAIL_BYTES, is_marked, read_branch,
-    write_via_tail,
+    BRANCH_BYTES, BranchHash, EDGE_BYTES, EdgeParameter, VIA_TAIL, VIA_TAIL_BYTES, is_marked,
+    read_branch, write_via_tail,
 };
 use sipedge::sip::token::{FlowToken, KeyRing, SealKey, TOKEN_BYTES_MAX, TokenError, TokenKind};
 
@@ -114,17 +114,18 @@ fn our_via(taken: &mut Bytes<'_>, bytes: &[u8]) {
     let listener = ListenerId(taken.byte() & 63);
     let target = taken.address(bytes.len() & 1 == 0);
     let loop_value = u64::from_le_bytes(taken.take());
-    let edge = EdgeParameter::new(key, transaction, listener, target, loop_value);
-    let tail = via_tail(transaction, key, shard, &edge);
-    let (branch, parameter) = (&tail[..BRANCH_BYTES], &tail[EDGE_PLACE..][..EDGE_BYTES]);
-    let (found, read) = read_branch(branch, node_ring()).expect("a branch of ours");
-    assert_eq!((found.id, read), (key.id, transaction));
-    assert!(is_marked(branch) && branch.iter().all(|&b| is_token(b)));
+    let branch = BranchHash { transaction, attempt: taken.byte() & 3 };
+    let edge = EdgeParameter::new(key, branch, listener, target, loop_value);
+    let tail = via_tail(branch, key, shard, &edge);
+    let (text, parameter) = (&tail[..BRANCH_BYTES], &tail[EDGE_PLACE..][..EDGE_BYTES]);
+    let (found, read) = read_branch(text, node_ring()).expect("a branch of ours");
+    assert_eq!((found.id, read), (key.id, branch));
+    assert!(is_marked(text) && text.iter().all(|&b| is_token(b)));
     assert_eq!(EdgeParameter::read(parameter), Some(edge));
     assert!(&tail[BRANCH_BYTES..EDGE_PLACE] == b";e=" && tail.ends_with(b"\r\n"));
     // 48 bits: another address has the same value once in 2^48, which no run of a fuzzer meets.
     let elsewhere = SocketAddr::new(target.ip(), target.port() ^ 1);
-    let other = EdgeParameter::new(key, transaction, listener, elsewhere, loop_value);
+    let other = EdgeParameter::new(key, branch, listener, elsewhere, loop_value);
     assert_ne!(other.target, edge.target);
 }
 
@@ -132,27 +133,27 @@ fn our_via(taken: &mut Bytes<'_>, bytes: &[u8]) {
 const EDGE_PLACE: usize = BRANCH_BYTES + b";e=".len();
 
 fn via_tail(
-    transaction: u64,
+    branch: BranchHash,
     key: &SealKey,
     shard: u8,
     edge: &EdgeParameter,
 ) -> [u8; VIA_TAIL_BYTES] {
     let mut tail = VIA_TAIL;
-    write_via_tail(&mut tail, transaction, key, shard, edge);
+    write_via_tail(&mut tail, branch, key, shard, edge);
     tail
 }
 
 /// Whatever text is read as one of ours is written back as the same text.
 fn any_via(bytes: &[u8]) {
     let none = EdgeParameter { listener: ListenerId(0), target: 0, loop_value: 0 };
-    if let Some((key, transaction)) = read_branch(bytes, node_ring()) {
+    if let Some((key, branch)) = read_branch(bytes, node_ring()) {
         let shard = digit_value(bytes[10]);
-        let again = via_tail(transaction, key, shard.unwrap_or(0), &none);
+        let again = via_tail(branch, key, shard.unwrap_or(0), &none);
         assert_eq!(again[11..BRANCH_BYTES], bytes[11..], "{}", bytes.escape_ascii());
         assert!(shard.is_none() || again[..BRANCH_BYTES] == *bytes);
     }
     if let Some(edge) = EdgeParameter::read(bytes) {
-        let again = via_tail(0, node_ring().newest(), 0, &edge);
+        let again = via_tail(BranchHash::from(0), node_ring().newest(), 0, &edge);
         assert_eq!(&again[EDGE_PLACE..][..EDGE_BYTES], bytes, "{}", bytes.escape_ascii());
     }
 }

@@ -11,6 +11,13 @@ fn labels() -> Labels {
     Labels { node: "edge \"a\"".to_owned(), listeners: vec!["public".to_owned()], pools, rules: 2 }
 }
 
+/// What belongs to the counters; the rest is in `fleet`.
+fn page(labels: &Labels, draining: bool, snapshot: &Snapshot) -> String {
+    let mut out = String::new();
+    write_all(&mut Writer { out: &mut out }, labels, draining, snapshot).unwrap();
+    out
+}
+
 fn snapshot(shards: Vec<Counters>) -> Snapshot {
     let picks = Picks { mark: 1, call_id: 2, none: 3, refused: 4 };
     Snapshot { shards: shards.into_iter().map(Box::new).collect(), picks: vec![Some(picks)] }

@@ -4,7 +4,12 @@ use super::super::ShardLimits;
 use super::super::file::{At, Limits};
 use super::super::problem::Problems;
 use super::within;
-use crate::sip::{MESSAGE_BYTES_MAX, route::table};
+use crate::sip::{MESSAGE_BYTES_MAX, hold, route::table};
+
+const HELD_MAX: i64 = 1 << 20;
+const HELD_BYTES_MAX: i64 = 16_384;
+const _: () = assert!(hold::HELD_MAX as i64 == HELD_MAX);
+const _: () = assert!(hold::HELD_BYTES_MAX as i64 == HELD_BYTES_MAX);
 
 pub(super) fn check(file: &Limits, problems: &mut Problems) -> (table::Limits, ShardLimits) {
     let mut core = table::Limits::default();
@@ -21,6 +26,9 @@ pub(super) fn check(file: &Limits, problems: &mut Problems) -> (table::Limits, S
     number(at, "message_bytes_max", 1300, bytes_max, &mut core.message_bytes_max);
     let at = &file.transactions_max;
     number(at, "transactions_max", 64, 1 << 24, &mut core.transactions_max);
+    number(&file.held_max, "held_max", 1, HELD_MAX, &mut core.held_max);
+    let at = &file.held_bytes_max;
+    number(at, "held_bytes_max", 512, HELD_BYTES_MAX, &mut core.held_bytes_max);
     number(&file.send_queue_max, "send_queue_max", 1, 1 << 15, &mut shard.send_queue_max);
     number(&file.receive_buffers, "receive_buffers", 8, 1 << 15, &mut shard.receive_buffers);
     let at = &file.socket_buffer_bytes;

@@ -49,7 +49,8 @@ fn drain(file: &FileNode, problems: &mut Problems) -> Drain {
     });
     let hook = file.drain_hook.as_ref().map_or_else(Vec::new, |list| {
         if list.value.first().is_none_or(|program| program.value.is_empty()) {
-            let help = "write [\"/usr/local/bin/withdraw\", \"argument\"], or leave `drain_hook` out";
+            let help =
+                "write [\"/usr/local/bin/withdraw\", \"argument\"], or leave `drain_hook` out";
             problems.missing(&list.span, "the drain hook names no program", help);
         }
         list.value.iter().map(|at| at.value.clone()).collect()

@@ -8,9 +8,9 @@ use std::path::Path;
 use super::super::file::{At, File, Pool as FilePool};
 use super::super::problem::{Problems, did_you_mean};
 use super::super::{Backend, Pool, Target, address};
-use super::backends;
 use super::probe::{self, Senders};
 use super::{accept, find_name, unique_name, word};
+use super::{backends, failover};
 use crate::control::resolve::Name;
 use crate::sip::ListenerId;
 use crate::sip::balance::spec::SpecError;
@@ -47,6 +47,10 @@ pub(super) fn check(
         let senders = Senders { file, listeners };
         let probe = probe::check(section, &senders, &found, problems);
         let slow_start_s = probe::slow_start_s(section, problems);
+        let failover = section.failover.as_ref().and_then(|failover| {
+            failover::has_candidates(failover, found.len(), problems);
+            failover::check(failover, problems)
+        });
         let backends: Vec<Backend> = found.into_iter().map(|found| found.backend).collect();
         pools.push(name.map(|name| Pool {
             name,
@@ -57,6 +61,7 @@ pub(super) fn check(
             match_source_ip: match_source.unwrap_or(false),
             probe,
             slow_start_s,
+            failover,
         }));
     }
     pools

@@ -38,6 +38,7 @@ fn pool(balance: Spec, backends: &[&str]) -> Pool {
         match_source_ip: false,
         probe: None,
         slow_start_s: 0,
+        failover: None,
     }
 }
 

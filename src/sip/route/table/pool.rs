@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::super::failover::Failover;
 use crate::sip::ListenerId;
 use crate::sip::balance::{BackendSet, Balance, Candidate, Ramp, Rotation};
 
@@ -76,6 +77,8 @@ pub struct Pool {
     pub match_source_ip: bool,
     /// Its counters; see [`Backend::meter`].
     pub meter: u32,
+    /// Requests are held until their final response, and go on to another backend when one fails.
+    pub failover: Option<Failover>,
 }
 
 impl Pool {
@@ -93,6 +96,7 @@ impl Pool {
             send_from: None,
             match_source_ip: false,
             meter: 0,
+            failover: None,
         }
     }
 
@@ -100,6 +104,23 @@ impl Pool {
     #[must_use]
     pub fn pick(&self, key: Option<u64>, rotation: &mut Rotation) -> Option<u16> {
         self.balance.pick_ramped(key, &self.usable, &self.ramp, rotation)
+    }
+
+    /// The backend for a key that was given to those at `tried` and failed there.
+    #[must_use]
+    pub fn pick_next(
+        &self,
+        key: Option<u64>,
+        tried: impl Iterator<Item = SocketAddr> + Clone,
+        rotation: &mut Rotation,
+    ) -> Option<u16> {
+        let mut usable = self.usable.clone();
+        for (index, backend) in (0..).zip(&self.backends) {
+            if self.down.contains(index) || tried.clone().any(|tried| tried == backend.address) {
+                usable.remove(index);
+            }
+        }
+        self.balance.pick_ramped(key, &usable, &self.ramp, rotation)
     }
 
     /// Somebody may be given new keys.

@@ -1,0 +1,370 @@
+//! One edge that fails over, its callers and backends, and the network between them.
+//!
+//! Owns: the queue of events and the way of a datagram. Times are microseconds from the start.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sipedge::sip::balance::{Balance, Member, Spec};
+use sipedge::sip::core::Core;
+use sipedge::sip::outbox::Outbox;
+use sipedge::sip::route::failover::{Failover, StatusSet};
+use sipedge::sip::route::table::{
+    Action, Backend, Key, KeySource, Limits, Listener, Parts, Pool, Rule, Table,
+};
+use sipedge::sip::{Cause, ListenerId, MESSAGE_BYTES_MAX, Now, Received, Verdict};
+
+use super::backend::{Script, Server};
+use super::caller::{Caller, State};
+use super::judge::Judge;
+use crate::effects::SECOND_US;
+use crate::invariants::{Invariant, Judged, must};
+use crate::network::{Datagram, Fate, Network, Weather};
+use crate::random::Random;
+use crate::text::Text;
+
+const EDGE: &str = "192.0.2.1:5060";
+const CALLS: usize = 25;
+const BACKENDS: usize = 4;
+/// When everything must have ended.
+const END_US: u64 = 500 * SECOND_US;
+
+#[derive(Debug)]
+enum Event {
+    Deliver(Datagram),
+    Caller(usize),
+    Backend(SocketAddr, String),
+}
+
+pub(super) struct World {
+    core: Core,
+    outbox: Outbox,
+    buffer: Vec<u8>,
+    now: u64,
+    random: Random,
+    network: Network,
+    callers: Vec<Caller>,
+    servers: BTreeMap<(SocketAddr, String), Server>,
+    queue: BTreeMap<(u64, u64), Event>,
+    queued: u64,
+    pub(super) judge: Judge,
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+fn table(random: &mut Random, tries: u8) -> Table {
+    let uris: Vec<String> = (1..=BACKENDS).map(|n| format!("10.0.0.{n}:5060")).collect();
+    let member = |uri: &String| Backend::new(format!("sip:{uri}"), address(uri));
+    let members: Vec<Member<'_>> =
+        uris.iter().map(|uri| Member { identity: uri.as_bytes(), weight: 1, rweight: 0 }).collect();
+    let balance = random.pick(&["rendezvous", "round-robin", "random", "first", "kamailio:0"]);
+    let spec = Spec::parse(balance.unwrap_or("rendezvous")).expect("a balance");
+    let balance = Balance::compile(&spec, &members, 1).expect("compiles");
+    let backends = uris.iter().map(member).collect();
+    let mut pool = Pool::new("pool".to_owned(), KeySource::CallId, balance, backends);
+    pool.failover = Some(Failover {
+        statuses: StatusSet::of(&[500, 503]),
+        timeout_us: random.between(500_000, 3 * SECOND_US),
+        tries,
+    });
+    let held_max = if random.permille(250) { 4 } else { 4_096 };
+    let listener = Listener {
+        name: "public".to_owned(),
+        address: address(EDGE),
+        host: "192.0.2.1".to_owned(),
+        port: 5060,
+    };
+    let rule = Rule {
+        methods: vec![],
+        other_methods: vec![],
+        listeners: vec![],
+        domains: vec![],
+        action: Action::Pool(0),
+        record_route: true,
+        path: true,
+    };
+    Table::new(Parts {
+        shards: 1,
+        listeners: vec![listener],
+        pools: vec![pool],
+        rules: vec![rule],
+        keys: vec![Key { id: 1, secret: [7; 32] }],
+        limits: Limits { transactions_max: 1_024, held_max, ..Limits::default() },
+        aliases: vec!["example.com".to_owned()],
+        is_draining: false,
+    })
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed ^ 0x4e1d);
+        let tries = 2 + u8::try_from(random.below(3)).expect("small");
+        let core = Core::new(Arc::new(table(&mut random, tries)), seed, 0);
+        let is_fair = random.permille(250);
+        let weather = Weather {
+            loss_permille: if is_fair { 0 } else { random.below(80) },
+            duplicate_permille: if is_fair { 0 } else { random.below(60) },
+            late_permille: random.below(30),
+            delay_us: random.between(1_000, 30_000),
+            datagram_bytes_max: 65_507,
+        };
+        let mut world = Self {
+            core,
+            outbox: Outbox::new(),
+            buffer: vec![0; MESSAGE_BYTES_MAX],
+            now: 0,
+            network: Network::new(weather, Random::new(seed)),
+            callers: Vec::new(),
+            servers: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            queued: 0,
+            judge: Judge::new(usize::from(tries)),
+            random,
+        };
+        for number in 0..CALLS {
+            let start = world.random.below(30 * SECOND_US);
+            let methods = ["INVITE", "INVITE", "INVITE", "MESSAGE", "REGISTER"];
+            let method = world.random.pick(&methods).unwrap_or("INVITE");
+            let padding = if world.random.permille(20) { 5_000 } else { 10 };
+            let mut caller = Caller::new(number, method, padding, start);
+            let cancels = world.random.permille(250);
+            caller.cancels_after = cancels.then(|| world.random.below(6 * SECOND_US));
+            world.callers.push(caller);
+            world.at(start, Event::Caller(number));
+        }
+        world
+    }
+
+    fn at(&mut self, when: u64, event: Event) {
+        self.queued += 1;
+        self.queue.insert((when, self.queued), event);
+    }
+
+    /// Runs to the end.
+    pub(super) fn run(&mut self) -> Judged {
+        loop {
+            let next = self.queue.first_key_value().map(|((when, _), _)| *when);
+            let due = self.core.poll_timeout().map(|(due, _)| due.0);
+            self.now = match (next, due) {
+                (None, None) => break,
+                (next, due) => next.unwrap_or(u64::MAX).min(due.unwrap_or(u64::MAX)),
+            };
+            must(self.now < END_US, Invariant::HeldEnds, || {
+                format!("still held: {}", self.core.held().map_or(0, |hold| hold.len()))
+            })?;
+            if due.is_some_and(|due| due <= self.now) {
+                self.edge_timer()?;
+            } else if let Some((_, event)) = self.queue.pop_first() {
+                self.happen(event)?;
+            }
+        }
+        self.check_end()
+    }
+
+    fn happen(&mut self, event: Event) -> Judged {
+        let now = self.now;
+        match event {
+            Event::Deliver(datagram) => return self.deliver(&datagram),
+            Event::Caller(number) => {
+                let caller = &mut self.callers[number];
+                if caller.due != now {
+                    return Ok(());
+                }
+                let (sent, from) = (caller.on_time(now), caller.address);
+                self.wake_caller(number);
+                if let Some(bytes) = sent {
+                    self.send(from, address(EDGE), bytes);
+                }
+            }
+            Event::Backend(backend, branch) => {
+                let key = (backend, branch);
+                let Some(server) = self.servers.get_mut(&key).filter(|s| s.due == now) else {
+                    return Ok(());
+                };
+                let rang = server.rings();
+                let sent = server.on_time(now);
+                if rang && !server.rings() {
+                    let transaction = server.request.transaction();
+                    self.judge.rang_out(now, &transaction, &key.1)?;
+                }
+                self.wake_backend(&key);
+                if let Some(bytes) = sent {
+                    self.send(backend, address(EDGE), bytes);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn wake_caller(&mut self, number: usize) {
+        let due = self.callers[number].due;
+        if due != u64::MAX {
+            self.at(due.max(self.now), Event::Caller(number));
+        }
+    }
+
+    fn wake_backend(&mut self, key: &(SocketAddr, String)) {
+        let due = self.servers.get(key).map_or(u64::MAX, |server| server.due);
+        if due != u64::MAX {
+            self.at(due.max(self.now), Event::Backend(key.0, key.1.clone()));
+        }
+    }
+
+    fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
+        let fate = self.network.fate(self.now, to.ip(), &bytes);
+        let datagram = Datagram { from, to, bytes };
+        match fate {
+            Fate::Lost | Fate::TooLarge => self.judge.count("lost", 1),
+            Fate::Arrives(when) => self.at(when, Event::Deliver(datagram)),
+            Fate::Twice(first, second) => {
+                self.at(first, Event::Deliver(datagram.clone()));
+                self.at(second, Event::Deliver(datagram));
+            }
+        }
+    }
+
+    fn deliver(&mut self, datagram: &Datagram) -> Judged {
+        let text = Text::read(&datagram.bytes).expect("nobody sends anything else");
+        if datagram.to == address(EDGE) {
+            return self.at_edge(datagram, &text);
+        }
+        if let Some(number) = self.caller_of(&text).filter(|_| !text.is_request()) {
+            self.at_caller(number, datagram.to, &text)
+        } else {
+            self.at_backend(datagram.to, text);
+            Ok(())
+        }
+    }
+
+    fn caller_of(&self, text: &Text) -> Option<usize> {
+        text.transaction().strip_prefix("z9hG4bKc")?.parse().ok()
+    }
+
+    fn at_edge(&mut self, datagram: &Datagram, text: &Text) -> Judged {
+        self.judge.note(self.now, "edge <-", datagram.from, text);
+        self.judge.came(self.now, text);
+        let (bytes, source) = (datagram.bytes.as_slice(), datagram.from);
+        let received = Received { bytes, source, listener: ListenerId(0), truncated: false };
+        let verdict = self.core.handle(Now(self.now), &received, &mut self.outbox);
+        let decision = *self.outbox.decision();
+        let is_held = verdict == Verdict::Absorb && decision.cause == Cause::Held;
+        self.judge.count("failure absorbed", u64::from(is_held && decision.status >= 300));
+        let may_drop = !text.is_request() && text.method() == "CANCEL";
+        let is_own_ack = verdict == Verdict::Absorb && text.method() == "ACK";
+        let goes_on = matches!(verdict, Verdict::Forward);
+        must(goes_on || is_held || is_own_ack || may_drop, Invariant::NoDrop, || {
+            format!("{verdict:?}: {text:?}")
+        })?;
+        let mut sent: Vec<(SocketAddr, Vec<u8>)> = Vec::new();
+        if let Some(transmit) = self.outbox.transmit().filter(|_| goes_on) {
+            let size = self.outbox.write_to(bytes, &mut self.buffer).expect("fits");
+            sent.push((transmit.destination, self.buffer[..size].to_vec()));
+        }
+        self.send_all(sent, 2)
+    }
+
+    fn edge_timer(&mut self) -> Judged {
+        self.core.handle_timeout(Now(self.now), &mut self.outbox);
+        let is_copy = |bytes: &[u8]| {
+            let text = Text::read(bytes).unwrap_or_default();
+            self.servers.keys().any(|(_, branch)| *branch == text.branch())
+                && text.method() == "INVITE"
+        };
+        let copies = self.outbox.extras().filter(|(_, bytes)| is_copy(bytes)).count();
+        self.judge.count("request repeated by the edge", copies as u64);
+        self.send_all(Vec::new(), 1)
+    }
+
+    /// What the edge sends, with what it sends besides.
+    fn send_all(&mut self, mut sent: Vec<(SocketAddr, Vec<u8>)>, extras_max: usize) -> Judged {
+        let extras = self.outbox.extras().map(|(to, bytes)| (to.destination, bytes.to_vec()));
+        let before = sent.len();
+        sent.extend(extras);
+        must(sent.len() - before <= extras_max, Invariant::Amplification, || {
+            format!("{} messages besides", sent.len() - before)
+        })?;
+        for (to, bytes) in sent {
+            let text = Text::read(&bytes).expect("the edge writes SIP");
+            self.judge.note(self.now, "edge ->", to, &text);
+            self.judge.went(to, &text)?;
+            self.send(address(EDGE), to, bytes);
+        }
+        Ok(())
+    }
+
+    fn at_caller(&mut self, number: usize, to: SocketAddr, text: &Text) -> Judged {
+        let caller = &mut self.callers[number];
+        must(caller.address == to, Invariant::ResponseToCaller, || format!("{text:?}"))?;
+        let ack = caller.on_response(self.now, text);
+        self.wake_caller(number);
+        if text.status() / 100 == 2 && text.method() == "INVITE" {
+            // The ACK of a 2xx goes end to end.
+            let tag = text.tag_of_to();
+            let transaction = text.transaction();
+            let mut answered = self.servers.iter_mut().filter(|(_, s)| s.tag == tag);
+            if let Some((key, server)) = answered.next() {
+                server.on_ack();
+                let is_late = self.judge.is_late(&transaction, &key.1);
+                self.judge.count("late success", u64::from(is_late));
+            }
+        }
+        if let Some(ack) = ack {
+            self.send(to, address(EDGE), ack);
+        }
+        Ok(())
+    }
+
+    fn at_backend(&mut self, backend: SocketAddr, request: Text) {
+        let now = self.now;
+        let key = (backend, request.branch());
+        let is_own = request.all("Via").len() == 1;
+        let sent = match (request.method(), self.servers.get_mut(&key)) {
+            ("ACK", server) => {
+                server.into_iter().for_each(Server::on_ack);
+                None
+            }
+            ("CANCEL", server) => {
+                let status = if server.is_some() { 200 } else { 481 };
+                let answer = request.answer(status, "cancel");
+                let end = server.and_then(|server| server.on_cancel(now));
+                self.judge.count("ringing ended by the edge", u64::from(is_own && end.is_some()));
+                self.judge.count("caller cancelled", u64::from(!is_own && end.is_some()));
+                let answer = answer.write(crate::text::Style::default());
+                self.send(backend, address(EDGE), answer);
+                end
+            }
+            (_, Some(server)) => server.on_copy(),
+            (_, None) => {
+                let script = Script::new(&mut self.random, request.method() == "INVITE");
+                let tag = format!("t{}", self.servers.len());
+                self.servers.insert(key.clone(), Server::new(request, script, tag, now));
+                None
+            }
+        };
+        self.wake_backend(&key);
+        if let Some(bytes) = sent {
+            self.send(backend, address(EDGE), bytes);
+        }
+    }
+
+    fn check_end(&mut self) -> Judged {
+        let hold = self.core.held().expect("the pool fails over");
+        let counts = hold.counts;
+        must(hold.is_empty(), Invariant::HeldEnds, || format!("{} are held", hold.len()))?;
+        self.judge.count("backend given up", counts.given_up);
+        self.judge.count("held in no room", counts.refused);
+        for (number, caller) in self.callers.iter().enumerate() {
+            let waits = caller.state == State::Proceeding && caller.is_invite();
+            // Our own answer is sent once, and a CANCEL may be the last word of a caller.
+            let is_own = self.judge.counts.contains_key("answer of ours: 408");
+            must(!waits || is_own || caller.has_cancelled(), Invariant::RequestEnds, || {
+                format!("caller {number} waits for ever")
+            })?;
+        }
+        let open = self.servers.iter().find(|(_, server)| server.waits_for_ack());
+        must(open.is_none(), Invariant::GivenUpEnds, || format!("never acknowledged: {open:?}"))
+    }
+}
