@@ -7,6 +7,7 @@ mod dead;
 mod ending;
 mod fates;
 mod figures;
+mod hand;
 mod names;
 mod registrars;
 mod reload;
@@ -35,6 +36,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases = dead::cases();
     cases.extend(reload::cases());
     cases.extend(ending::cases());
+    cases.extend(hand::cases());
     cases.extend(names::cases());
     cases.extend(registrars::cases());
     cases.extend(figures::cases());

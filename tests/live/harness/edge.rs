@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::kamailio::Kamailio;
-use super::metrics::{Metrics, http_body, http_status};
+use super::metrics::{Metrics, http_body, http_post, http_status};
 use super::party::Party;
 use super::{free_address, loopback};
 use crate::runner::Place;
@@ -184,6 +184,14 @@ impl Edge {
                 let text = http_body(*admin, "/metrics").expect("the edge answers /metrics");
                 Some(Metrics::parse(&text))
             }
+            Self::Reference(_) => None,
+        }
+    }
+
+    /// Has something done over its API; the status of the answer.
+    pub(crate) fn post(&self, path: &str, token: &str) -> Option<u16> {
+        match self {
+            Self::Real { admin, .. } => http_post(*admin, path, token),
             Self::Reference(_) => None,
         }
     }
