@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo run build test check lint deny bench instructions loom miri perf perf-quick sim mutants fuzz deb deb-test setup-build setup-test setup-perf clean
+.PHONY: help demo run build test check lint deny bench instructions loom miri perf perf-quick heal sim mutants fuzz deb deb-test setup-build setup-test setup-perf clean
 
 # rustup's place, for shells that have not read its env file.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -66,6 +66,10 @@ perf: setup-perf ## sipedge beside its peers: CPU, throughput, latency, in round
 perf-quick: setup-perf ## the same in one short round, to see that it works (no figures to quote)
 	$(PERF_BUILD)
 	$(PERF) --rounds 1 --seconds $(or $(SECONDS_EACH),2)
+
+# RATE= calls per second (2000), SECONDS_EACH= for each of the two runs (20 and 60).
+heal: setup-test ## figures: a backend killed and ten reloads a second under 2,000 calls a second (2 minutes)
+	SIPEDGE_HEAL_FIGURES=1 cargo test --locked --release --test live -- figures/
 
 sim: ## whole clusters on virtual time: SEEDS=5000 worlds (release), or SEED=n replays one with its trace
 	SEEDS=$(or $(SEEDS),1000) SEED=$(SEED) FIRST=$(FIRST) cargo test --locked --release --no-default-features --test sim worlds -- --nocapture

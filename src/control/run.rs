@@ -102,8 +102,10 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
 /// Waits for the wish to end (fine), or for a shard that ends by itself (an error).
 fn wait(events: &Receiver<Event>, node: &mut Node, notify: &Notify) -> Result<(), String> {
     let mut status = String::new();
+    let (mut next, mut in_a_row) = (None, 0);
     loop {
-        match events.recv_timeout(node.time_to_wait()) {
+        let wait = || events.recv_timeout(node.time_to_wait());
+        match next.take().map_or_else(wait, Ok) {
             Ok(Event::Signal(SIGHUP)) => {
                 info!("SIGHUP: reading the configuration again");
                 notify.reloading();
@@ -126,6 +128,13 @@ fn wait(events: &Receiver<Event>, node: &mut Node, notify: &Notify) -> Result<()
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err("no signals can be had".to_owned()),
         }
+        // An answer that came in time and waits here is heard before its probe is called late.
+        next = if in_a_row < EVENTS_MAX { events.try_recv().ok() } else { None };
+        if next.is_some() {
+            in_a_row += 1;
+            continue;
+        }
+        in_a_row = 0;
         node.tick();
         if !node.is_whole() {
             error!("a shard has ended by itself: its ring or its sockets failed");

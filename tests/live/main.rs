@@ -12,6 +12,7 @@ mod family;
 mod flows;
 mod fragments;
 mod harness;
+mod heal;
 mod load;
 mod registrar;
 mod runner;
@@ -30,5 +31,6 @@ fn main() -> ExitCode {
     cases.extend(death::cases());
     cases.extend(load::cases());
     cases.extend(trace::cases());
+    cases.extend(heal::cases());
     runner::run(&cases)
 }

@@ -6,9 +6,11 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use super::kamailio::Kamailio;
-use super::metrics::{Metrics, http_body};
+use super::metrics::{Metrics, http_body, http_post, http_status};
 use super::party::Party;
 use super::{free_address, loopback};
 use crate::runner::Place;
@@ -26,6 +28,14 @@ pub(crate) struct Setup {
     pub(crate) shards: u8,
     pub(crate) io: &'static str,
     pub(crate) steering: &'static str,
+    /// How backends are probed: the pool's `probe`.
+    pub(crate) probe: &'static str,
+    /// Lines of `[node]` that only this case has.
+    pub(crate) node: String,
+    /// Lines of the pool that only this case has.
+    pub(crate) pool: String,
+    /// A backend by name, beside the others.
+    pub(crate) name: Option<String>,
     /// Sections that only this case has.
     pub(crate) more: String,
     /// Only for the stand-in: what it does wrong.
@@ -43,6 +53,10 @@ impl Setup {
             shards: 2,
             io: "auto",
             steering: "auto",
+            probe: "\"off\"",
+            node: String::new(),
+            pool: String::new(),
+            name: None,
             more: String::new(),
             fault: "none",
         }
@@ -60,13 +74,14 @@ impl Setup {
              keys = [{{ id = 1, secret = \"live-test-secret-live-test-secret\" }}]\n",
             self.shards, self.io, self.steering
         );
+        text.push_str(&self.node);
         for (name, address) in &self.listeners {
             let _ = write!(text, "\n[[listen]]\nname = \"{name}\"\naddress = \"udp:{address}\"\n");
         }
         let _ = write!(
             text,
-            "\n[[pool]]\nname = \"backends\"\nprobe = \"off\"\nkey = \"{}\"\n",
-            self.key
+            "\n[[pool]]\nname = \"backends\"\nprobe = {}\nkey = \"{}\"\n{}",
+            self.probe, self.key, self.pool
         );
         if let Some(listener) = self.send_from {
             let _ = writeln!(text, "send_from = \"{listener}\"");
@@ -74,6 +89,9 @@ impl Setup {
         text.push_str("backends = [\n");
         for backend in &self.backends {
             let _ = writeln!(text, "  {{ uri = \"sip:{backend}\" }},");
+        }
+        if let Some(name) = &self.name {
+            let _ = writeln!(text, "  {{ uri = \"sip:{name}\" }},");
         }
         let _ =
             write!(text, "]\n\n[[route]]\npool = \"backends\"\n\n[admin]\nlisten = \"{admin}\"\n");
@@ -89,7 +107,7 @@ impl Setup {
 
 /// A running edge.
 pub(crate) enum Edge {
-    Real { party: Party, admin: SocketAddr },
+    Real { party: Party, admin: SocketAddr, config: PathBuf },
     Reference(Kamailio),
 }
 
@@ -102,15 +120,61 @@ impl Edge {
         let admin = free_address(loopback(1));
         let config = place.path("sipedge.toml");
         fs::write(&config, setup.toml(admin)).expect("a file in the case's directory");
-        let config = config.to_str().expect("our paths are UTF-8").to_owned();
         let program = env!("CARGO_BIN_EXE_sipedge").to_owned();
-        let command = [program, "run".to_owned(), "-c".to_owned(), config];
+        let file = config.to_str().expect("our paths are UTF-8").to_owned();
+        let command = [program, "run".to_owned(), "-c".to_owned(), file];
         let mut party = Party::start("edge", &command, place.path("edge.log"));
         party.wait_ready("healthz", |_| http_body(admin, "/healthz").is_some());
         for (_, address) in &setup.listeners {
             party.wait_bound(*address);
         }
-        Self::Real { party, admin }
+        Self::Real { party, admin, config }
+    }
+
+    /// Writes `setup` over its configuration and tells it to read that.
+    pub(crate) fn reload(&self, setup: &Setup) {
+        if let Self::Real { admin, .. } = self {
+            self.reload_text(&setup.toml(*admin));
+        }
+    }
+
+    /// The same with any text.
+    pub(crate) fn reload_text(&self, text: &str) {
+        if let Self::Real { party, config, .. } = self {
+            fs::write(config, text).expect("a file in the case's directory");
+            party.signal("HUP");
+        }
+    }
+
+    /// Tells it to end, and does not wait.
+    pub(crate) fn begin_to_end(&self) {
+        if let Self::Real { party, .. } = self {
+            party.signal("TERM");
+        }
+    }
+
+    /// Waits until it ends, as it must with exit code 0.
+    pub(crate) fn wait_end(mut self, deadline: Duration) {
+        if let Self::Real { party, .. } = &mut self {
+            let status = party.wait_end(deadline);
+            assert!(status.success(), "the edge ended with {status}:\n{}", party.log_text());
+        }
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        match self {
+            Self::Real { party, .. } => party.log_text(),
+            Self::Reference(_) => String::new(),
+        }
+    }
+
+    /// The status of its `/healthz`.
+    pub(crate) fn healthz(&self) -> Option<u16> {
+        match self {
+            Self::Real { admin, .. } => http_status(*admin, "/healthz"),
+            Self::Reference(_) => None,
+        }
     }
 
     /// Its counters; nothing from the stand-in.
@@ -120,6 +184,14 @@ impl Edge {
                 let text = http_body(*admin, "/metrics").expect("the edge answers /metrics");
                 Some(Metrics::parse(&text))
             }
+            Self::Reference(_) => None,
+        }
+    }
+
+    /// Has something done over its API; the status of the answer.
+    pub(crate) fn post(&self, path: &str, token: &str) -> Option<u16> {
+        match self {
+            Self::Real { admin, .. } => http_post(*admin, path, token),
             Self::Reference(_) => None,
         }
     }

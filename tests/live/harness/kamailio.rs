@@ -74,6 +74,11 @@ impl Kamailio {
         text.lines().filter_map(|line| self.event(line)).collect()
     }
 
+    /// Its processes.
+    pub(crate) fn party(&mut self) -> &mut Party {
+        &mut self.party
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         self.party.is_running()
     }

@@ -1,6 +1,6 @@
 //! The edge's `/metrics` and `/healthz`, read over HTTP, and counters by name and label.
 //!
-//! Owns: one GET and the text format of Prometheus. It must not know what a counter means.
+//! Owns: one GET or POST and the text format of Prometheus. It must not know what a counter means.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -57,12 +57,28 @@ impl Metrics {
 
 /// The body of a page, when the answer is 200.
 pub(crate) fn http_body(address: SocketAddr, path: &str) -> Option<String> {
+    let (status, body) = http(address, "GET", path, "")?;
+    (status == 200).then_some(body)
+}
+
+/// The status of a page.
+pub(crate) fn http_status(address: SocketAddr, path: &str) -> Option<u16> {
+    http(address, "GET", path, "").map(|(status, _)| status)
+}
+
+/// The status of a POST with this token and without a body.
+pub(crate) fn http_post(address: SocketAddr, path: &str, token: &str) -> Option<u16> {
+    let fields = format!("Authorization: Bearer {token}\r\nContent-Length: 0\r\n");
+    http(address, "POST", path, &fields).map(|(status, _)| status)
+}
+
+fn http(address: SocketAddr, method: &str, path: &str, fields: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&address, HTTP_TIMEOUT).ok()?;
     stream.set_read_timeout(Some(HTTP_TIMEOUT)).ok()?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{fields}\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.split(' ').nth(1)?;
-    (status == "200").then(|| body.to_owned())
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, body.to_owned()))
 }

@@ -17,6 +17,8 @@ pub(crate) enum Need {
     Sipp,
     /// Kamailio.
     Kamailio,
+    /// Knot, a DNS server.
+    Knot,
     /// The right to load a program for SO_REUSEPORT, and clang when the edge was built.
     Bpf,
     /// A kernel and a container profile that let us use io_uring.
@@ -37,6 +39,7 @@ impl Need {
         let (there, text) = match self {
             Self::Sipp => (has("sipp"), "needs sipp (apt install sip-tester)"),
             Self::Kamailio => (has("kamailio"), "needs kamailio (apt install kamailio)"),
+            Self::Knot => (has("knotd"), "needs knotd (apt install knot)"),
             Self::Bpf if !has("clang") => (false, "needs an edge with eBPF (apt install clang)"),
             Self::Bpf => {
                 let right =

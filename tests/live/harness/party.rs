@@ -97,7 +97,14 @@ impl Party {
         self.ended
     }
 
-    fn signal(&self, signal: &str) {
+    /// Ends it at once, as a crash would, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.signal("KILL");
+        self.wait_end(END_DEADLINE);
+    }
+
+    /// Sends a signal, named without `SIG`.
+    pub(crate) fn signal(&self, signal: &str) {
         // A party leads its own process group, so its id names its children (Kamailio's workers) too.
         let group = format!("-{}", self.child.id());
         let _ =

@@ -17,6 +17,9 @@ const CALLER_TIMEOUT_SECONDS: u64 = 30;
 /// SIPp's sockets: large enough for a burst of 1,000 calls.
 const SOCKET_BUFFER_BYTES: u32 = 2_000_000;
 
+/// An entry of its message log begins so, after a line's end.
+const ENTRY: &[u8] = b"\n-----";
+
 /// What a caller does.
 #[derive(Debug, Clone)]
 pub(crate) struct Load {
@@ -113,6 +116,15 @@ impl Sipp {
         String::from_utf8_lossy(&fs::read(&self.errors).unwrap_or_default()).into_owned()
     }
 
+    pub(crate) fn station(&self) -> &Station {
+        &self.station
+    }
+
+    /// Its process.
+    pub(crate) fn party(&mut self) -> &mut Party {
+        &mut self.party
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.station.name
     }
@@ -185,7 +197,13 @@ impl Sipp {
 fn parse_log(log: &[u8]) -> Vec<(Way, u64, String)> {
     let mut messages = Vec::new();
     let mut rest = log;
-    while let Some((way, at_us, size, head_size)) = parse_head(rest) {
+    loop {
+        let Some((way, at_us, size, head_size)) = parse_head(rest) else {
+            // SIPp repeats a message that came when its call was over, under another head.
+            let Some(next) = find(rest, ENTRY) else { break };
+            rest = &rest[next + 1..];
+            continue;
+        };
         let Some(bytes) = rest.get(head_size..head_size + size) else { break };
         messages.push((way, at_us, String::from_utf8_lossy(bytes).into_owned()));
         rest = &rest[head_size + size..];
@@ -193,6 +211,10 @@ fn parse_log(log: &[u8]) -> Vec<(Way, u64, String)> {
         rest = rest.strip_prefix(b"\n").unwrap_or(rest);
     }
     messages
+}
+
+fn find(log: &[u8], what: &[u8]) -> Option<usize> {
+    log.windows(what.len()).position(|window| window == what)
 }
 
 /// Way, time, message size and the size of the head itself.
