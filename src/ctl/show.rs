@@ -147,8 +147,9 @@ pub(super) fn backend(pool: &Value, backend: &Value) -> String {
     let health = &backend["health"];
     let (traffic, latency, counts) = (&backend["traffic"], &health["latency"], &health["counts"]);
     let mut out = format!(
-        "{} in pool {}\n  state     {} for {}: {}\n  reached   {}, weight {}, priority {}\n  gets      {} of the keys, {} requests/s, \
-         {} in the last 10 s, {} since the start\n  latency   {} ms (mean {}, deviation {}, most {}), {} timeouts\n",
+        "{} in pool {}\n  state     {} for {}: {}\n  reached   {}, weight {}, priority {}\n  \
+         gets      {} of the keys, {} requests/s, {} in the last 10 s, {} since the start\n  \
+         latency   {} ms (mean {}, deviation {}, most {}), {} timeouts\n",
         text(&backend["uri"]),
         text(&pool["name"]),
         state(backend),

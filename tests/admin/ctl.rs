@@ -50,7 +50,7 @@ fn everything_can_be_looked_at() {
     };
     has(&["status"], &["edge-a running", "0 reloads", "servers", "rendezvous"]);
     has(&["pools"], &["POOL", "servers", "call-id"]);
-    has(&["backends"], &[&edge.backends[0], "active", "inactive", ".........."]);
+    has(&["backends"], &[&edge.backends[0], "active", "inactive", "....", "xxxx"]);
     has(&["backends", "servers"], &[&edge.backends[2]]);
     has(&["backend", &edge.backends[0]], &["in pool servers", "active", "probe", "good 200"]);
     has(&["drops"], &["REASON", "not_sip"]);

@@ -91,7 +91,10 @@ fn is_of(name: &str, value: &Value) -> bool {
 fn the_judge_finds_what_is_wrong() {
     let schema = serde_json::json!({
         "type": "object", "additionalProperties": false, "required": ["a"],
-        "properties": { "a": { "type": ["integer", "null"], "minimum": 0 }, "b": { "type": "array", "items": { "enum": ["x"] } } },
+        "properties": {
+            "a": { "type": ["integer", "null"], "minimum": 0 },
+            "b": { "type": "array", "items": { "enum": ["x"] } },
+        },
     });
     let count = |value: Value| judge(&Value::Null, &schema, &value, "it").len();
     assert_eq!(count(serde_json::json!({ "a": 1, "b": ["x"] })), 0);

@@ -9,8 +9,9 @@ use axum::Json;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use serde::Serialize;
@@ -60,6 +61,22 @@ pub(super) fn router() -> Router<Arc<Page>> {
         .fold(Router::new(), add)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn(refuse_large_bodies))
+}
+
+/// What is said to be large is not waited for.
+async fn refuse_large_bodies(request: Request, next: Next) -> Response {
+    let length =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let is_large = length
+        .and_then(|length| length.parse().ok())
+        .is_some_and(|length: u64| length > BODY_BYTES_MAX as u64);
+    if is_large {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        return Refusal::new(status, "the body is too large", "send no body: the path says it all")
+            .into_response();
+    }
+    next.run(request).await
 }
 
 /// A path that is not there.

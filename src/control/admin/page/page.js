@@ -131,7 +131,7 @@ function inOrder(parent, children) {
 function writePools(pools) {
   const roots = pools.map((pool) => {
     const section = sectionOf(pool.name);
-    const probe = pool.probe ? `, probed by ${pool.probe.method} every ${time(pool.probe.interval_ms)}` : ", not probed";
+    const probe = pool.probe ? `, probed by ${pool.probe.method} every ${pool.probe.interval_ms < 1000 ? `${pool.probe.interval_ms} ms` : time(pool.probe.interval_ms)}` : ", not probed";
     say(section.meta, `${pool.balance} by ${pool.key}${probe}`);
     return section.root;
   });
