@@ -88,6 +88,8 @@ fn killed(place: &Place) {
             homes[call.key as usize] = Some(*home);
         }
     }
+    let unknown = homes.iter().filter(|home| home.is_none()).count();
+    assert_eq!(unknown, 0, "keys without a success before anything happens: this rate is too much");
     let seconds = number("SECONDS_EACH", SECONDS_DEAD);
     let kill_at_us = u64::from(seconds) * 1_000_000 / 4;
     let mut victim = Some(scene.callees[DEAD].stopper());
