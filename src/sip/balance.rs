@@ -10,6 +10,8 @@ use super::siphash::{SipHash13, SipKey};
 
 pub mod backend_set;
 pub mod kamailio;
+mod least_load;
+pub mod load;
 mod logarithm;
 mod ramp;
 pub mod rendezvous;
@@ -22,6 +24,7 @@ mod tests;
 
 pub use backend_set::{BACKENDS_MAX, BackendSet};
 use kamailio::Dispatcher;
+use least_load::LeastLoad;
 pub use ramp::Ramp;
 use rendezvous::Rendezvous;
 pub use rotation::Rotation;
@@ -90,6 +93,15 @@ pub enum KeyUse {
     Kamailio(kamailio::KeyFrom),
 }
 
+/// What a shard has to count for a pool: see [`Balance::counts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    /// Nothing: key, chance and turns decide.
+    Nothing,
+    /// Requests that have no final response, by backend.
+    Requests,
+}
+
 /// One member in the order of preference for a key.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
@@ -113,6 +125,7 @@ enum Kind {
     Random,
     First,
     Weight(Schedule),
+    LeastLoad(LeastLoad),
     Kamailio(Dispatcher),
 }
 
@@ -130,6 +143,7 @@ impl Balance {
             Spec::Random => Kind::Random,
             Spec::First => Kind::First,
             Spec::Weight => Kind::Weight(Schedule::compile(members)),
+            Spec::LeastLoad => Kind::LeastLoad(LeastLoad::compile(members)),
             Spec::Kamailio { algorithm, use_default } => {
                 Kind::Kamailio(Dispatcher::compile(algorithm, use_default, members, seed)?)
             }
@@ -148,12 +162,25 @@ impl Balance {
     pub const fn key_use(&self) -> KeyUse {
         match &self.kind {
             Kind::Rendezvous(_) => KeyUse::Sip,
-            Kind::RoundRobin | Kind::Random | Kind::First | Kind::Weight(_) => KeyUse::None,
+            Kind::RoundRobin
+            | Kind::Random
+            | Kind::First
+            | Kind::Weight(_)
+            | Kind::LeastLoad(_) => KeyUse::None,
             Kind::Kamailio(dispatcher) => dispatcher.key_use(),
         }
     }
 
-    /// The member for a key, or none when no member is usable.
+    /// What has to be counted for [`Balance::pick_counted`]; for most there is nothing, and [`Balance::pick`] does.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        match &self.kind {
+            Kind::LeastLoad(_) => Counts::Requests,
+            _ => Counts::Nothing,
+        }
+    }
+
+    /// The member for a key, or none when no member is usable. What would have to be counted counts as nothing.
     ///
     /// Without a key, `rendezvous` takes a slot by chance: weights still hold, and a flood of keyless requests
     /// cannot be aimed at one backend. `kamailio:5` then rotates, and the other hashes of Kamailio pick nobody.
@@ -177,7 +204,23 @@ impl Balance {
             Kind::Random => usable.nth_below(rotation.random(), self.count),
             Kind::First => usable.next_in_ring(0, self.count),
             Kind::Weight(schedule) => schedule.pick(usable, rotation),
+            Kind::LeastLoad(least) => least.pick(usable, rotation, &mut |_| 0),
             Kind::Kamailio(dispatcher) => dispatcher.pick(key, usable, rotation),
+        }
+    }
+
+    /// As [`Balance::pick`], where `load` says how much is under way at a member.
+    #[must_use]
+    pub fn pick_counted(
+        &self,
+        key: Option<u64>,
+        usable: &BackendSet,
+        rotation: &mut Rotation,
+        load: &mut dyn FnMut(u16) -> u32,
+    ) -> Option<u16> {
+        match &self.kind {
+            Kind::LeastLoad(least) => least.pick(usable, rotation, load),
+            _ => self.pick(key, usable, rotation),
         }
     }
 

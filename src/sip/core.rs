@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::admit::{self, Head, Refusal};
-use super::balance::Rotation;
+use super::balance::{Counts, Rotation};
 use super::message::{FieldName, Index, Message, Method, ParseError, StartLine, Via};
 use super::outbox::{Outbox, Transmit};
 use super::response::{Answer, is_own_tag, phrase, target};
@@ -19,8 +19,10 @@ use super::token::SealKey;
 use super::token::via::{EdgeParameter, TransactionFields, is_marked, loop_value};
 use super::transaction::{AddressNumber, INVITE_SECONDS, REQUEST_SECONDS, Recent, Transactions};
 use super::{BackendRef, Cause, DropReason, Now, Received, Verdict, probe};
+use counted::Counted;
 
 mod balanced;
+mod counted;
 mod forward;
 mod refuse;
 #[cfg(test)]
@@ -37,6 +39,7 @@ pub struct Core {
     rotations: Vec<Rotation>,
     /// By pool and backend: what the transaction table calls their addresses.
     numbers: Vec<Vec<AddressNumber>>,
+    counted: Counted,
     seed: u64,
 }
 
@@ -56,6 +59,7 @@ impl Core {
             index: Index::default(),
             rotations: Vec::new(),
             numbers: Vec::new(),
+            counted: Counted::new(),
             seed,
         };
         core.adopt(table);
@@ -81,7 +85,10 @@ impl Core {
         let rotation = |(place, pool)| before(pool).unwrap_or_else(|| fresh(place));
         self.rotations = (0..).zip(&table.pools).map(rotation).collect();
         let addresses = table.pools.iter().flat_map(|pool| &pool.backends).map(|b| b.address);
-        self.transactions.learn(addresses);
+        if self.transactions.learn(addresses) {
+            self.counted.clear();
+        }
+        self.counted.adopt(&table, self.transactions.addresses());
         let number = |backend: &Backend| self.transactions.number(backend.address);
         let numbers = |pool: &Pool| pool.backends.iter().filter_map(number).collect();
         self.numbers = table.pools.iter().map(numbers).collect();
@@ -130,6 +137,7 @@ impl Core {
             transactions: &mut self.transactions,
             rotations: &mut self.rotations,
             numbers: &self.numbers,
+            counted: &mut self.counted,
             now,
             received,
             message,
@@ -157,6 +165,7 @@ struct Turn<'a> {
     transactions: &'a mut Transactions,
     rotations: &'a mut [Rotation],
     numbers: &'a [Vec<AddressNumber>],
+    counted: &'a mut Counted,
     now: Now,
     received: &'a Received<'a>,
     message: Message<'a>,
@@ -182,6 +191,10 @@ impl<'a> Turn<'a> {
                 if method == Method::Invite && decision.backend.is_none() {
                     self.transactions.answered(transaction, self.now);
                 }
+                if code >= 200 && self.table.counts_requests {
+                    self.end(transaction);
+                }
+                let decision = &mut self.outbox.decision;
                 if code == 503 && decision.origin.is_some() {
                     decision.retry_after_seconds = probe::retry_after_seconds(&self.message);
                 }

@@ -228,7 +228,6 @@ fn ways_to_balance_that_come_later_say_so() {
         let found = found(&text);
         assert!(found[0].starts_with("7:11 ") && found[0].contains(part), "{name}: {found:?}");
     };
-    check_balance("least-load", "comes later");
     check_balance("latency", "comes later");
     check_balance("kamailio:10", "comes later");
     check_balance("kamailio:12", "not done by the edge");

@@ -37,6 +37,24 @@ impl Balance {
         self.pick(key, &taking, rotation).or_else(|| self.pick(key, usable, rotation))
     }
 
+    /// As [`Balance::pick_counted`], with members that take only a part of their keys.
+    #[must_use]
+    pub fn pick_counted_ramped(
+        &self,
+        key: Option<u64>,
+        usable: &BackendSet,
+        ramp: &[Ramp],
+        rotation: &mut Rotation,
+        load: &mut dyn FnMut(u16) -> u32,
+    ) -> Option<u16> {
+        if ramp.is_empty() {
+            return self.pick_counted(key, usable, rotation, load);
+        }
+        let taking = taking(key, usable, ramp, rotation);
+        self.pick_counted(key, &taking, rotation, load)
+            .or_else(|| self.pick_counted(key, usable, rotation, load))
+    }
+
     /// As [`Balance::candidates`]; those that do not take the key stand at the end.
     #[must_use]
     pub fn candidates_ramped(

@@ -6,8 +6,8 @@
 use std::net::SocketAddr;
 
 use super::{
-    BackendRef, Cause, Hop, INVITE_SECONDS, Keyed, Method, Pass, Pool, REQUEST_SECONDS, Recent,
-    Refusal, SealKey, TransactionFields, Turn, Verdict, phrase,
+    BackendRef, Cause, Counts, Hop, INVITE_SECONDS, Keyed, Method, Pass, Pool, REQUEST_SECONDS,
+    Recent, Refusal, SealKey, TransactionFields, Turn, Verdict, phrase,
 };
 
 impl<'a> Turn<'a> {
@@ -50,9 +50,17 @@ impl<'a> Turn<'a> {
         let Some((backend, destination)) = self.pick(pool_index, pool, number) else {
             return self.unavailable();
         };
+        let counts = pool.counts() != Counts::Nothing;
+        if counts {
+            self.end(newest_id);
+        }
         self.remember(pass.head.method, newest_id, backend, number.is_some());
         let hop = Hop { destination, local: None, backend: Some(backend), cause: Cause::Balanced };
-        self.forward(pass, hop, newest, newest_id)
+        let verdict = self.forward(pass, hop, newest, newest_id);
+        if counts && verdict == Verdict::Forward {
+            self.begin(pool, pass.head.method, newest_id);
+        }
+        verdict
     }
 
     fn pick(
@@ -62,7 +70,12 @@ impl<'a> Turn<'a> {
         number: Option<u64>,
     ) -> Option<(BackendRef, SocketAddr)> {
         let rotation = self.rotations.get_mut(usize::from(pool_index))?;
-        let backend = pool.pick(number, rotation)?;
+        let backend = if pool.counts() == Counts::Nothing {
+            pool.pick(number, rotation)?
+        } else {
+            let numbers = self.numbers.get(usize::from(pool_index))?;
+            Self::pick_counted(self.counted, pool, numbers, number, rotation, self.now)?
+        };
         let address = pool.backends.get(usize::from(backend))?.address;
         Some((BackendRef { pool: pool_index, backend }, address))
     }

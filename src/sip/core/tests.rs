@@ -7,6 +7,7 @@ use crate::sip::ListenerId;
 use crate::sip::balance::{BackendSet, Balance, Member, Spec};
 use crate::sip::route::table::{Action, Backend, Key, KeySource, Limits, Listener, Parts, Rule};
 
+mod counted;
 mod failover;
 
 const PHONE: &str = "203.0.113.7:40001";
