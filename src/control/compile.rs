@@ -33,6 +33,7 @@ pub const fn uses_weights(spec: Spec) -> bool {
         Spec::Rendezvous
             | Spec::Weight
             | Spec::LeastLoad
+            | Spec::Latency
             | Spec::Kamailio { algorithm: 9 | 11, .. }
     )
 }

@@ -194,6 +194,9 @@ impl<'a> Turn<'a> {
                 if code >= 200 && self.table.counts_requests {
                     self.end(transaction);
                 }
+                if code >= 200 && self.table.counts_calls && method == Method::Invite {
+                    self.call_answered(code);
+                }
                 let decision = &mut self.outbox.decision;
                 if code == 503 && decision.origin.is_some() {
                     decision.retry_after_seconds = probe::retry_after_seconds(&self.message);
@@ -252,7 +255,15 @@ impl<'a> Turn<'a> {
             return self.refuse(refusal);
         }
         let pass = Pass { head: &head, routes: &routes, fields: &fields, origin, rule: None };
-        self.follow(way, pass)
+        let method = head.method;
+        let verdict = self.follow(way, pass);
+        if self.table.counts_calls
+            && verdict == Verdict::Forward
+            && matches!(method, Method::Bye | Method::Cancel)
+        {
+            self.call_over(method);
+        }
+        verdict
     }
 
     /// What a request cannot have, once it is known to be no OPTIONS for us (RFC 3261 16.3 steps 3 and 5; RFC 5393).

@@ -47,7 +47,8 @@ impl<'a> Turn<'a> {
             // Chance chose for its INVITE, and nobody remembers what.
             return self.refuse(Refusal::new(481, phrase(481)));
         }
-        let Some((backend, destination)) = self.pick(pool_index, pool, number) else {
+        let Some((backend, destination)) = self.pick(pool_index, pool, number, pass.head.method)
+        else {
             return self.unavailable();
         };
         let counts = pool.counts() != Counts::Nothing;
@@ -58,7 +59,7 @@ impl<'a> Turn<'a> {
         let hop = Hop { destination, local: None, backend: Some(backend), cause: Cause::Balanced };
         let verdict = self.forward(pass, hop, newest, newest_id);
         if counts && verdict == Verdict::Forward {
-            self.begin(pool, pass.head.method, newest_id);
+            self.begin(pool, backend, pass.head.method, newest_id);
         }
         verdict
     }
@@ -68,13 +69,13 @@ impl<'a> Turn<'a> {
         pool_index: u16,
         pool: &Pool,
         number: Option<u64>,
+        method: Method,
     ) -> Option<(BackendRef, SocketAddr)> {
-        let rotation = self.rotations.get_mut(usize::from(pool_index))?;
         let backend = if pool.counts() == Counts::Nothing {
+            let rotation = self.rotations.get_mut(usize::from(pool_index))?;
             pool.pick(number, rotation)?
         } else {
-            let numbers = self.numbers.get(usize::from(pool_index))?;
-            Self::pick_counted(self.counted, pool, numbers, number, rotation, self.now)?
+            self.pick_counted(pool_index, pool, number, method)?
         };
         let address = pool.backends.get(usize::from(backend))?.address;
         Some((BackendRef { pool: pool_index, backend }, address))

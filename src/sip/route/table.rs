@@ -138,6 +138,8 @@ pub struct Table {
     pub is_draining: bool,
     /// A pool looks at the requests that are under way.
     pub counts_requests: bool,
+    /// A pool looks at the calls that are under way.
+    pub counts_calls: bool,
     aliases: Vec<String>,
     /// By [`ListenerId`]: what is compared and written for every message.
     own: Vec<Own>,
@@ -238,6 +240,7 @@ impl Table {
         };
         Self {
             counts_requests: parts.pools.iter().any(|pool| pool.counts() == Counts::Requests),
+            counts_calls: parts.pools.iter().any(|pool| pool.counts() == Counts::Calls),
             own: parts.listeners.iter().map(own).collect(),
             shards: parts.shards,
             listeners: parts.listeners,

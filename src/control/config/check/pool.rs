@@ -139,7 +139,7 @@ fn balance(at: &At<String>, problems: &mut Problems) -> Option<Spec> {
             (format!("balance = \"{name}\" is not done by the edge"), instead.to_owned())
         }
         Err(SpecError::Unknown(name)) => {
-            let plain = ["rendezvous", "round-robin", "random", "first", "weight", "least-load"];
+            let plain = ["rendezvous", "round-robin", "random", "first", "weight", "least-load", "latency"];
             let help = match did_you_mean(&name, &plain) {
                 Some(near) => format!("did you mean \"{near}\"?"),
                 None => format!("write one of: {}", Spec::NAMES),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::sip::ListenerId;
-use crate::sip::balance::{BackendSet, Balance, Candidate, Counts, KeyUse, Ramp, Rotation};
+use crate::sip::balance::{BackendSet, Balance, Candidate, Counts, KeyUse, Part, Ramp, Rotation};
 
 /// What the key of a pool is computed from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,9 +114,10 @@ impl Pool {
         &self,
         key: Option<u64>,
         rotation: &mut Rotation,
+        part: Part,
         load: &mut dyn FnMut(u16) -> u32,
     ) -> Option<u16> {
-        self.balance.pick_counted_ramped(key, &self.usable, &self.ramp, rotation, load)
+        self.balance.pick_counted_ramped(key, &self.usable, &self.ramp, rotation, part, load)
     }
 
     /// A key decides, and nothing else: as long as the pool stays the same, a transaction finds its backend again.
