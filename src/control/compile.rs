@@ -28,5 +28,12 @@ pub fn table_with_names(config: &Config, names: &Known, shards: u8) -> Result<Pa
 /// Whether the balance of a pool looks at weights: what `check` prints depends on it.
 #[must_use]
 pub const fn uses_weights(spec: Spec) -> bool {
-    matches!(spec, Spec::Rendezvous | Spec::Weight | Spec::Kamailio { algorithm: 9 | 11, .. })
+    matches!(
+        spec,
+        Spec::Rendezvous
+            | Spec::Weight
+            | Spec::LeastLoad
+            | Spec::Latency
+            | Spec::Kamailio { algorithm: 9 | 11, .. }
+    )
 }

@@ -13,9 +13,12 @@ use std::sync::Arc;
 use super::config::{self, Config};
 use super::resolve::{Known, members};
 use crate::sip::Now;
-use crate::sip::balance::{BACKENDS_MAX, BackendSet, Balance, Member as BalanceMember, Ramp};
+use crate::sip::balance::{
+    BACKENDS_MAX, BackendSet, Balance, Detail, Member as BalanceMember, Ramp, Spec,
+};
 use crate::sip::route::table::{Backend, Parts, Pool as TablePool};
 
+mod latency;
 mod meters;
 #[cfg(test)]
 mod tests;
@@ -97,6 +100,8 @@ pub struct Pool {
     /// The number of its counters.
     pub meter: u32,
     balance: Arc<Balance>,
+    /// Of each member, the latency that the balance was made with. Microseconds; none when it was not measured.
+    latencies_us: Vec<Option<u32>>,
 }
 
 /// All pools.
@@ -104,6 +109,8 @@ pub struct Pool {
 pub struct Fleet {
     pools: Vec<Pool>,
     meters: Meters,
+    /// When latencies are looked at again.
+    latencies_due: Now,
 }
 
 impl Fleet {
@@ -127,7 +134,7 @@ impl Fleet {
             let found = members::of_pool(pool, names, |address| config.is_ours(address)).members;
             pools.push(Pool::new(pool, found, self.pool(&pool.name), &mut meters, now)?);
         }
-        Ok(Self { pools, meters })
+        Ok(Self { pools, meters, latencies_due: self.latencies_due })
     }
 
     /// Somebody of this fleet is counted by this number.
@@ -198,12 +205,13 @@ impl Pool {
         let is_same = |old: &&Self| {
             old.config.balance == config.balance && weighed(&old.members).eq(weighed(&members))
         };
+        let latencies_us = latency::carried(old, &members);
         let balance = match old.filter(is_same) {
             Some(old) => Arc::clone(&old.balance),
-            None => Arc::new(compile(config, &members)?),
+            None => Arc::new(compile(config, &members, &latencies_us)?),
         };
         let meter = meters.of_pool(&config.name);
-        Ok(Self { config: config.clone(), members, leaving, meter, balance })
+        Ok(Self { config: config.clone(), members, leaving, meter, balance, latencies_us })
     }
 
     /// Who leaves, or left before, when `members` stay.
@@ -281,7 +289,7 @@ impl Pool {
     /// The priority that gets new keys: the highest with a member that takes some. Kamailio's algorithms have an order of
     /// their own for priorities, and look at them all.
     fn tier(&self, standings: &[Standing]) -> Option<i32> {
-        if matches!(self.config.balance, crate::sip::balance::Spec::Kamailio { .. }) {
+        if matches!(self.config.balance, Spec::Kamailio { .. }) {
             return None;
         }
         let able = self.members.iter().zip(standings).filter(|(_, standing)| standing.takes_new);
@@ -295,15 +303,34 @@ impl Pool {
     }
 }
 
-/// What a balance is compiled from.
-fn weighed(members: &[Member]) -> impl Iterator<Item = (&str, u32, u32)> {
-    members.iter().map(|member| (member.uri(), member.of.weight, member.of.rweight))
+/// What a balance is compiled from, besides latencies that were measured.
+fn weighed(members: &[Member]) -> impl Iterator<Item = (&str, u32, u32, Detail)> {
+    members
+        .iter()
+        .map(|member| (member.uri(), member.of.weight, member.of.rweight, member.config.detail))
 }
 
-fn compile(config: &config::Pool, members: &[Member]) -> Result<Balance, String> {
-    let members: Vec<BalanceMember<'_>> = weighed(members)
-        .map(|(uri, weight, rweight)| BalanceMember { identity: uri.as_bytes(), weight, rweight })
+/// A latency that was measured counts before one that is written.
+fn compile(
+    config: &config::Pool,
+    members: &[Member],
+    latencies_us: &[Option<u32>],
+) -> Result<Balance, String> {
+    let details: Vec<Detail> = members
+        .iter()
+        .zip(latencies_us)
+        .map(|(member, latency_us)| {
+            let detail = member.config.detail;
+            Detail { latency_us: latency_us.or(detail.latency_us), ..detail }
+        })
         .collect();
-    Balance::compile(&config.balance, &members, SLOT_SEED)
+    let members: Vec<BalanceMember<'_>> = weighed(members)
+        .map(|(uri, weight, rweight, _)| BalanceMember {
+            identity: uri.as_bytes(),
+            weight,
+            rweight,
+        })
+        .collect();
+    Balance::compile_detailed(&config.balance, &members, &details, SLOT_SEED)
         .map_err(|error| format!("pool \"{}\": {error}", config.name))
 }

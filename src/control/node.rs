@@ -168,6 +168,9 @@ impl Node {
             self.slow_tick_due = Now(now.0.saturating_add(step));
             self.listen_for_silence(now);
             is_stale |= self.fleet.forget_leavers(now);
+            let latency_us =
+                |pool: &Pool, member: &Member| probing::latency_us(&self.health, pool, member);
+            is_stale |= self.fleet.learn_latencies(now, &latency_us);
             if self.watch.as_mut().is_some_and(Watch::has_settled_change) {
                 info!("{} was edited", self.file.display());
                 self.reload();

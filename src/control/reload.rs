@@ -285,6 +285,9 @@ fn pool_lines(old: &super::config::Pool, new: &super::config::Pool) -> Vec<Strin
         if was.priority != backend.priority {
             let _ = write!(line, " priority {} -> {}", was.priority, backend.priority);
         }
+        if was.detail != backend.detail {
+            let _ = write!(line, " {:?} -> {:?}", was.detail, backend.detail);
+        }
         if was.declared != backend.declared {
             let _ = write!(line, " declared {:?} -> {:?}", was.declared, backend.declared);
         }

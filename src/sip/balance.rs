@@ -9,7 +9,11 @@
 use super::siphash::{SipHash13, SipKey};
 
 pub mod backend_set;
+pub mod calls;
 pub mod kamailio;
+mod latency;
+mod least_load;
+pub mod load;
 mod logarithm;
 mod ramp;
 pub mod rendezvous;
@@ -22,6 +26,8 @@ mod tests;
 
 pub use backend_set::{BACKENDS_MAX, BackendSet};
 use kamailio::Dispatcher;
+use latency::Swift;
+use least_load::LeastLoad;
 pub use ramp::Ramp;
 use rendezvous::Rendezvous;
 pub use rotation::Rotation;
@@ -38,6 +44,46 @@ pub struct Member<'a> {
     pub weight: u32,
     /// The relative weight of `kamailio:11`.
     pub rweight: u32,
+}
+
+/// What only some balances have to know of a backend besides its [`Member`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Detail {
+    /// `kamailio:10`: most calls of it at a time; 0 for any number.
+    pub max_load: u32,
+    /// `kamailio:10`: its calls are counted.
+    pub is_counted: bool,
+    /// `kamailio:13`: who comes first, and how much latency it may have. Milliseconds.
+    pub priority: i32,
+    /// `latency` and `kamailio:13`: how long it takes to answer. Microseconds; none when nobody knows.
+    pub latency_us: Option<u32>,
+}
+
+impl Default for Detail {
+    fn default() -> Self {
+        Self { max_load: 0, is_counted: true, priority: 0, latency_us: None }
+    }
+}
+
+/// Which part of a node a shard is: what holds for the node is divided among its shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Which shard.
+    pub shard: u8,
+    /// How many there are.
+    pub shards: u8,
+}
+
+impl Part {
+    /// The only shard.
+    pub const WHOLE: Self = Self { shard: 0, shards: 1 };
+
+    /// This shard's part of a bound that is not 0: what all get adds up to the bound, but nobody gets nothing.
+    #[must_use]
+    pub fn of(self, bound: u32) -> u32 {
+        let shards = u32::from(self.shards.max(1));
+        (bound / shards + u32::from(u32::from(self.shard) < bound % shards)).max(1)
+    }
 }
 
 /// Why members cannot be balanced the way that was asked for.
@@ -90,6 +136,17 @@ pub enum KeyUse {
     Kamailio(kamailio::KeyFrom),
 }
 
+/// What a shard has to count for a pool: see [`Balance::counts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    /// Nothing: key, chance and turns decide.
+    Nothing,
+    /// Requests that have no final response, by backend.
+    Requests,
+    /// Calls, by backend.
+    Calls,
+}
+
 /// One member in the order of preference for a key.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
@@ -113,6 +170,8 @@ enum Kind {
     Random,
     First,
     Weight(Schedule),
+    LeastLoad(LeastLoad),
+    Latency(Swift),
     Kamailio(Dispatcher),
 }
 
@@ -120,6 +179,17 @@ impl Balance {
     /// Compiles what the configuration asks for. `seed` orders the weight slots of `kamailio:9` and `kamailio:11`
     /// (random there, repeatable here); nothing else depends on it. An empty pool is no error: nobody is picked.
     pub fn compile(spec: &Spec, members: &[Member<'_>], seed: u64) -> Result<Self, CompileError> {
+        Self::compile_detailed(spec, members, &vec![Detail::default(); members.len()], seed)
+    }
+
+    /// As [`Balance::compile`], with a detail for each member.
+    pub fn compile_detailed(
+        spec: &Spec,
+        members: &[Member<'_>],
+        details: &[Detail],
+        seed: u64,
+    ) -> Result<Self, CompileError> {
+        debug_assert_eq!(members.len(), details.len());
         let count = match u16::try_from(members.len()) {
             Ok(count) if members.len() <= BACKENDS_MAX => count,
             _ => return Err(CompileError::TooMany { count: members.len() }),
@@ -130,8 +200,10 @@ impl Balance {
             Spec::Random => Kind::Random,
             Spec::First => Kind::First,
             Spec::Weight => Kind::Weight(Schedule::compile(members)),
+            Spec::LeastLoad => Kind::LeastLoad(LeastLoad::compile(members)),
+            Spec::Latency => Kind::Latency(Swift::compile(members, details)),
             Spec::Kamailio { algorithm, use_default } => {
-                Kind::Kamailio(Dispatcher::compile(algorithm, use_default, members, seed)?)
+                Kind::Kamailio(Dispatcher::compile(algorithm, use_default, members, details, seed)?)
             }
         };
         Ok(Self { count, kind })
@@ -148,12 +220,27 @@ impl Balance {
     pub const fn key_use(&self) -> KeyUse {
         match &self.kind {
             Kind::Rendezvous(_) => KeyUse::Sip,
-            Kind::RoundRobin | Kind::Random | Kind::First | Kind::Weight(_) => KeyUse::None,
+            Kind::RoundRobin
+            | Kind::Random
+            | Kind::First
+            | Kind::Weight(_)
+            | Kind::LeastLoad(_)
+            | Kind::Latency(_) => KeyUse::None,
             Kind::Kamailio(dispatcher) => dispatcher.key_use(),
         }
     }
 
-    /// The member for a key, or none when no member is usable.
+    /// What has to be counted for [`Balance::pick_counted`]; for most there is nothing, and [`Balance::pick`] does.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        match &self.kind {
+            Kind::LeastLoad(_) => Counts::Requests,
+            Kind::Kamailio(dispatcher) if dispatcher.counts_calls() => Counts::Calls,
+            _ => Counts::Nothing,
+        }
+    }
+
+    /// The member for a key, or none when no member is usable. What would have to be counted counts as nothing.
     ///
     /// Without a key, `rendezvous` takes a slot by chance: weights still hold, and a flood of keyless requests
     /// cannot be aimed at one backend. `kamailio:5` then rotates, and the other hashes of Kamailio pick nobody.
@@ -177,7 +264,37 @@ impl Balance {
             Kind::Random => usable.nth_below(rotation.random(), self.count),
             Kind::First => usable.next_in_ring(0, self.count),
             Kind::Weight(schedule) => schedule.pick(usable, rotation),
+            Kind::LeastLoad(least) => least.pick(usable, rotation, &mut |_| 0),
+            Kind::Latency(swift) => swift.pick(usable, rotation),
             Kind::Kamailio(dispatcher) => dispatcher.pick(key, usable, rotation),
+        }
+    }
+
+    /// Whether what is given to this member is counted.
+    #[must_use]
+    pub fn is_counted(&self, member: u16) -> bool {
+        match &self.kind {
+            Kind::Kamailio(dispatcher) => dispatcher.is_counted(member),
+            _ => true,
+        }
+    }
+
+    /// As [`Balance::pick`], where `load` says how much is under way at a member, as far as this part of the node knows.
+    #[must_use]
+    pub fn pick_counted(
+        &self,
+        key: Option<u64>,
+        usable: &BackendSet,
+        rotation: &mut Rotation,
+        part: Part,
+        load: &mut dyn FnMut(u16) -> u32,
+    ) -> Option<u16> {
+        match &self.kind {
+            Kind::LeastLoad(least) => least.pick(usable, rotation, load),
+            Kind::Kamailio(dispatcher) if dispatcher.counts_calls() => {
+                dispatcher.pick_counted(usable, part, load)
+            }
+            _ => self.pick(key, usable, rotation),
         }
     }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::admit::{self, Head, Refusal};
-use super::balance::Rotation;
+use super::balance::{Counts, Rotation};
 use super::hold::Hold;
 use super::message::{FieldName, Index, Message, Method, ParseError, StartLine, Via};
 use super::outbox::{Outbox, Transmit};
@@ -20,9 +20,11 @@ use super::token::SealKey;
 use super::token::via::{BranchHash, EdgeParameter, TransactionFields, is_marked, loop_value};
 use super::transaction::{AddressNumber, INVITE_SECONDS, REQUEST_SECONDS, Recent, Transactions};
 use super::{BackendRef, Cause, DropReason, Now, Received, Verdict, probe};
+use counted::Counted;
 
 mod again;
 mod balanced;
+mod counted;
 mod forward;
 mod held;
 mod refuse;
@@ -44,6 +46,7 @@ pub struct Core {
     numbers: Vec<Vec<AddressNumber>>,
     /// Made when a table comes with a pool that fails over.
     holding: Option<Box<Holding>>,
+    counted: Counted,
     seed: u64,
 }
 
@@ -67,6 +70,7 @@ impl Core {
             rotations: Vec::new(),
             numbers: Vec::new(),
             holding: None,
+            counted: Counted::new(),
             seed,
         };
         core.adopt(table);
@@ -92,7 +96,10 @@ impl Core {
         let rotation = |(place, pool)| before(pool).unwrap_or_else(|| fresh(place));
         self.rotations = (0..).zip(&table.pools).map(rotation).collect();
         let addresses = table.pools.iter().flat_map(|pool| &pool.backends).map(|b| b.address);
-        self.transactions.learn(addresses);
+        if self.transactions.learn(addresses) {
+            self.counted.clear();
+        }
+        self.counted.adopt(&table, self.transactions.addresses());
         let number = |backend: &Backend| self.transactions.number(backend.address);
         let numbers = |pool: &Pool| pool.backends.iter().filter_map(number).collect();
         self.numbers = table.pools.iter().map(numbers).collect();
@@ -143,6 +150,7 @@ impl Core {
             transactions: &mut self.transactions,
             rotations: &mut self.rotations,
             numbers: &self.numbers,
+            counted: &mut self.counted,
             now,
             holding,
             extras: &mut outbox.extras,
@@ -165,6 +173,7 @@ impl Core {
             transactions: &mut self.transactions,
             rotations: &mut self.rotations,
             numbers: &self.numbers,
+            counted: &mut self.counted,
             now,
             received,
             message,
@@ -193,6 +202,7 @@ struct Turn<'a> {
     transactions: &'a mut Transactions,
     rotations: &'a mut [Rotation],
     numbers: &'a [Vec<AddressNumber>],
+    counted: &'a mut Counted,
     now: Now,
     received: &'a Received<'a>,
     message: Message<'a>,
@@ -227,6 +237,12 @@ impl<'a> Turn<'a> {
                 // Towards a backend: its request was never a pool's to balance.
                 if method == Method::Invite && !is_for_backend {
                     self.transactions.answered(branch.transaction, self.now);
+                }
+                if code >= 200 && self.table.counts_requests {
+                    self.end(branch.transaction);
+                }
+                if code >= 200 && self.table.counts_calls && method == Method::Invite {
+                    self.call_answered(code);
                 }
                 let decision = &mut self.outbox.decision;
                 if code == 503 && decision.origin.is_some() {
@@ -286,7 +302,15 @@ impl<'a> Turn<'a> {
             return self.refuse(refusal);
         }
         let pass = Pass { head: &head, routes: &routes, fields: &fields, origin, rule: None };
-        self.follow(way, pass)
+        let method = head.method;
+        let verdict = self.follow(way, pass);
+        if self.table.counts_calls
+            && verdict == Verdict::Forward
+            && matches!(method, Method::Bye | Method::Cancel)
+        {
+            self.call_over(method);
+        }
+        verdict
     }
 
     /// What a request cannot have, once it is known to be no OPTIONS for us (RFC 3261 16.3 steps 3 and 5; RFC 5393).

@@ -42,6 +42,12 @@ impl AddressNumber {
     pub fn at_attempt(self, attempt: u8) -> Self {
         Self(self.0 & NOBODY | u32::from(attempt & 3) << ATTEMPT_SHIFT)
     }
+
+    /// As an index: numbers are given from 0 on.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        (self.0 & NOBODY) as usize
+    }
 }
 
 /// What is remembered of a transaction.
@@ -61,16 +67,18 @@ struct Entry {
     id: u64,
     /// Seconds of the caller's clock plus one; 0 is never used.
     expires: u32,
-    /// The number of its backend's address, the attempt and [`ANSWERED`].
+    /// The number of its backend's address, the attempt, [`ANSWERED`] and [`COUNTED`].
     backend: u32,
 }
 
 /// The bit of an entry whose INVITE was answered.
 const ANSWERED: u32 = 1 << 31;
+/// The bit of an entry that counts as under way at its backend.
+const COUNTED: u32 = 1 << 30;
 /// The backend of an INVITE that was answered before it came this way: it went another way first.
 const NOBODY: u32 = (1 << ATTEMPT_SHIFT) - 1;
 /// Two bits above the number say at which attempt.
-const ATTEMPT_SHIFT: u32 = 29;
+const ATTEMPT_SHIFT: u32 = 28;
 const _: () = assert!(ADDRESSES_MAX <= NOBODY as usize);
 
 const UNUSED: Entry = Entry { id: 0, expires: 0, backend: 0 };
@@ -152,9 +160,11 @@ impl Transactions {
         self.len(now) == 0
     }
 
-    /// Makes sure that all of these have a number; the numbers of others stay. Allocates: when a table is installed.
-    pub fn learn(&mut self, addresses: impl Iterator<Item = SocketAddr> + Clone) {
-        if self.addresses.len() + addresses.clone().count() > ADDRESSES_MAX {
+    /// Makes sure that all of these have a number; the numbers of others stay. Says so when there were too many, and
+    /// everything was forgotten. Allocates: when a table is installed.
+    pub fn learn(&mut self, addresses: impl Iterator<Item = SocketAddr> + Clone) -> bool {
+        let is_full = self.addresses.len() + addresses.clone().count() > ADDRESSES_MAX;
+        if is_full {
             self.places.fill(Place([UNUSED; WAYS]));
             self.log.fill(UNUSED);
             self.addresses.clear();
@@ -168,6 +178,13 @@ impl Transactions {
                 )
             });
         }
+        is_full
+    }
+
+    /// How many addresses have a number: those below it are given.
+    #[must_use]
+    pub fn addresses(&self) -> usize {
+        self.addresses.len()
     }
 
     /// The number of an address that was learnt.
@@ -190,6 +207,27 @@ impl Transactions {
     #[must_use]
     pub fn is_answered(&self, id: u64, now: Now) -> bool {
         self.entry(id, now).is_some_and(|entry| entry.backend & ANSWERED != 0)
+    }
+
+    /// A remembered transaction counts as under way from now on. Says at which backend, and until which second it is
+    /// remembered; nothing when it is not remembered, or counts already.
+    pub fn count(&mut self, id: u64, now: Now) -> Option<(AddressNumber, u32)> {
+        let entry = self.entry_mut(id, now).filter(|entry| entry.backend & COUNTED == 0)?;
+        entry.backend |= COUNTED;
+        Some((AddressNumber(entry.backend & NOBODY), entry.expires))
+    }
+
+    /// A transaction that counted as under way is over: what [`Transactions::count`] said of it.
+    pub fn uncount(&mut self, id: u64, now: Now) -> Option<(AddressNumber, u32)> {
+        let entry = self.entry_mut(id, now).filter(|entry| entry.backend & COUNTED != 0)?;
+        entry.backend &= !COUNTED;
+        Some((AddressNumber(entry.backend & NOBODY), entry.expires))
+    }
+
+    fn entry_mut(&mut self, id: u64, now: Now) -> Option<&mut Entry> {
+        let place = place(&self.places, id);
+        let is_it = |entry: &&mut Entry| entry.id == id && entry.expires > seconds(now);
+        self.places[place].0.iter_mut().find(is_it)
     }
 
     fn entry(&self, id: u64, now: Now) -> Option<&Entry> {
@@ -283,9 +321,9 @@ impl Transactions {
         let is_alive = way.expires > now;
         self.evicted += u64::from(way.id != id && is_alive && old != NOBODY);
         // A transaction that was answered is repeated; another backend has not answered.
-        let is_same = way.backend & !ANSWERED == new.backend;
+        let is_same = way.backend & !(ANSWERED | COUNTED) == new.backend;
         if way.id == id && is_alive && (is_same || old == NOBODY) {
-            new.backend |= way.backend & ANSWERED;
+            new.backend |= way.backend & (ANSWERED | COUNTED);
         }
         *way = new;
     }
@@ -311,6 +349,7 @@ fn place(places: &[Place], id: u64) -> usize {
 }
 
 /// Whole seconds, from 1 on; 136 years fit.
-fn seconds(now: Now) -> u32 {
+#[must_use]
+pub fn seconds(now: Now) -> u32 {
     u32::try_from(now.0 / 1_000_000).unwrap_or(u32::MAX - 1).saturating_add(1)
 }

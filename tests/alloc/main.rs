@@ -8,6 +8,7 @@ use messages::Message;
 use rig::token::TokenRig;
 use rig::{Rig, STAGES};
 
+mod counted;
 mod failover;
 #[path = "../../benches/messages/mod.rs"]
 mod messages;

@@ -197,6 +197,8 @@ pub struct Backend {
     pub weight: Option<At<i64>>,
     /// `priority`.
     pub priority: Option<At<i64>>,
+    /// `max_load`.
+    pub max_load: Option<At<i64>>,
 }
 
 /// `[[route]]`.

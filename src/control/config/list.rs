@@ -6,7 +6,7 @@
 //!
 //! A line is `set destination [flags [priority [attributes]]]`; a field that starts with `#` ends it.
 
-use crate::sip::balance::Member;
+use crate::sip::balance::{Detail, Member};
 
 mod attributes;
 mod fields;
@@ -81,6 +81,17 @@ impl Entry {
             identity: self.uri.as_bytes(),
             weight: self.attributes.weight,
             rweight: self.attributes.rweight,
+        }
+    }
+
+    /// What only some balances have to know of it. Calls are counted for a destination that has a `duid`, as in Kamailio.
+    #[must_use]
+    pub fn detail(&self) -> Detail {
+        Detail {
+            max_load: self.attributes.max_load,
+            is_counted: self.attributes.duid.is_some(),
+            priority: self.priority,
+            latency_us: self.attributes.latency_ms.map(|ms| ms.saturating_mul(1_000)),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::resolve;
 use crate::control::health::{Declared, Settings};
 pub use crate::datapath::{Io, Steering};
 use crate::sip::ListenerId;
-use crate::sip::balance::Spec;
+use crate::sip::balance::{Detail, Spec};
 use crate::sip::route::table;
 
 pub mod address;
@@ -155,6 +155,8 @@ pub struct Backend {
     pub probed: bool,
     /// The From of its probes, as a dispatcher list can say.
     pub ping_from: Option<String>,
+    /// What only some balances look at. Its priority and its latency are what was written.
+    pub detail: Detail,
 }
 
 impl Config {

@@ -174,8 +174,9 @@ fn pool(mut section: Section<'_>, span: Range<usize>, problems: &mut Problems) -
             let uri = section.string("uri", problems);
             let weight = section.integer("weight", problems);
             let priority = section.integer("priority", problems);
+            let max_load = section.integer("max_load", problems);
             section.finish(problems);
-            Backend { span, uri, weight, priority }
+            Backend { span, uri, weight, priority, max_load }
         }),
         list: section.string("list", problems),
         set: section.integer("set", problems),

@@ -224,15 +224,26 @@ fn backends_that_cannot_be() {
 }
 
 #[test]
+fn a_bound_of_calls_is_for_who_counts_them() {
+    let with = |load: &str| {
+        GOOD.replace("\"sip:10.0.0.1\"", &format!("\"sip:10.0.0.1\", max_load = {load}"))
+    };
+    let counting =
+        |load: &str| with(load).replace("backends", "balance = \"kamailio:10\"\nbackends");
+    assert_eq!(good(&counting("30")).pools[0].backends[0].detail.max_load, 30);
+    check(&counting("-1"), &["8:48 max_load cannot be -1"]);
+    check(&with("30"), &["7:48 warning: balance = \"rendezvous\" does not look at `max_load`"]);
+}
+
+#[test]
 fn ways_to_balance_that_come_later_say_so() {
     let check_balance = |name: &str, part: &str| {
         let text = GOOD.replace("backends", &format!("balance = \"{name}\"\nbackends"));
         let found = found(&text);
         assert!(found[0].starts_with("7:11 ") && found[0].contains(part), "{name}: {found:?}");
     };
-    check_balance("least-load", "comes later");
-    check_balance("latency", "comes later");
-    check_balance("kamailio:10", "comes later");
+    check_balance("kamailio:64", "comes later");
+    check_balance("least_load", "no balance is called");
     check_balance("kamailio:12", "not done by the edge");
     check_balance("kamailio:99", "no balance is called");
 }

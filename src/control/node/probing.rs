@@ -93,3 +93,15 @@ pub(super) fn standing(health: &Health, pool: &Pool, member: &Member, now: Now) 
     let share = u16::try_from(known.share(now)).unwrap_or(SHARE_ALL);
     Standing { takes_new: known.takes_new, is_down: known.down, share }
 }
+
+/// How long a member takes to answer probes. Microseconds; none before its first answer.
+pub(super) fn latency_us(health: &Health, pool: &Pool, member: &Member) -> Option<u32> {
+    let estimate_us = health.standing(&pool.config.name, member.uri())?.latency_us?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a latency is not negative, and what is beyond an hour is an hour"
+    )]
+    let whole_us = estimate_us.min(3.6e9) as u32;
+    Some(whole_us)
+}

@@ -4,7 +4,8 @@
 //! are places in its memory order, which the list reader gives. Facts of Kamailio 5.6.3 on x86-64. Where it orders
 //! at random (the slots of 9 and 11) the seed decides here, so that all nodes with one seed agree.
 
-use super::{BackendSet, CompileError, KeyUse, Member, Rotation, Spec};
+use super::latency::Ranking;
+use super::{BackendSet, CompileError, Detail, KeyUse, Member, Part, Rotation, Spec};
 
 /// Slots of the algorithms 9 and 11.
 const SLOTS: u16 = 100;
@@ -63,8 +64,12 @@ enum Choice {
     First,
     /// 9: the member of each slot.
     Weight(Box<[u16]>),
+    /// 10: most calls of each member (0: any number), and whether they are counted.
+    Calls(Box<[(u32, bool)]>),
     /// 11: relative weights, and the place in the unshuffled slots that each turn takes.
     RelativeWeight { rweights: Box<[u32]>, turns: Box<[u16]> },
+    /// 13.
+    Latency(Ranking),
 }
 
 impl Dispatcher {
@@ -72,6 +77,7 @@ impl Dispatcher {
         algorithm: u8,
         use_default: bool,
         members: &[Member<'_>],
+        details: &[Detail],
         seed: u64,
     ) -> Result<Self, CompileError> {
         let choice = match algorithm {
@@ -85,6 +91,11 @@ impl Dispatcher {
             7 => Choice::Hash(KeyFrom::Configured),
             8 => Choice::First,
             9 => Choice::Weight(weight_slots(members, seed)),
+            10 => {
+                let calls = |detail: &Detail| (detail.max_load, detail.is_counted);
+                Choice::Calls(details.iter().map(calls).collect())
+            }
+            13 => Choice::Latency(Ranking::compile(details)),
             11 => Choice::RelativeWeight {
                 rweights: members.iter().map(|member| member.rweight).collect(),
                 turns: shuffled((0..SLOTS).collect(), seed),
@@ -95,6 +106,37 @@ impl Dispatcher {
         let count = u16::try_from(members.len())
             .map_err(|_| CompileError::TooMany { count: members.len() })?;
         Ok(Self { choice, count, use_default: use_default && count > 1 })
+    }
+
+    pub(super) const fn counts_calls(&self) -> bool {
+        matches!(self.choice, Choice::Calls(_))
+    }
+
+    pub(super) fn is_counted(&self, member: u16) -> bool {
+        match &self.choice {
+            Choice::Calls(calls) => calls.get(usize::from(member)).is_some_and(|(_, is)| *is),
+            _ => false,
+        }
+    }
+
+    /// The usable member with the fewest calls, of those that may have more; the lowest index of the equally loaded.
+    pub(super) fn pick_counted(
+        &self,
+        usable: &BackendSet,
+        part: Part,
+        load: &mut dyn FnMut(u16) -> u32,
+    ) -> Option<u16> {
+        let Choice::Calls(calls) = &self.choice else { return None };
+        let mut least: Option<(u32, u16)> = None;
+        for member in usable.ring(0, self.choosable()) {
+            let (max_load, is_counted) = calls[usize::from(member)];
+            let load = if is_counted { load(member) } else { 0 };
+            let may_have_more = max_load == 0 || load < part.of(max_load);
+            if may_have_more && least.is_none_or(|(best, _)| load < best) {
+                least = Some((load, member));
+            }
+        }
+        least.map(|(_, member)| member).or_else(|| self.default_member(usable))
     }
 
     pub(super) const fn key_use(&self) -> KeyUse {
@@ -111,6 +153,10 @@ impl Dispatcher {
         rotation: &mut Rotation,
     ) -> Option<u16> {
         let choosable = self.choosable();
+        if let Choice::Latency(ranking) = &self.choice {
+            let picked = ranking.pick(usable, choosable, rotation);
+            return picked.or_else(|| self.default_member(usable));
+        }
         let start = self.start(key, usable, rotation)?;
         let picked = usable.next_in_ring(start, choosable);
         if let Some(picked) = picked
@@ -125,6 +171,11 @@ impl Dispatcher {
     /// default at the end.
     pub(super) fn failover(&self, picked: u16, usable: &BackendSet) -> Vec<u16> {
         let default = self.default_member(usable);
+        if let Choice::Latency(ranking) = &self.choice {
+            let mut order = ranking.failover(picked, usable, self.choosable());
+            order.extend(default.filter(|default| *default != picked));
+            return order;
+        }
         usable.ring(picked, self.choosable()).chain(default).collect()
     }
 
@@ -160,7 +211,8 @@ impl Dispatcher {
             },
             Choice::RoundRobin => u64::from(rotation.position(choosable)),
             Choice::Random => rotation.random(),
-            Choice::First => 0,
+            // For what is no INVITE, too, 10 takes the first; 13 has no start.
+            Choice::First | Choice::Calls(_) | Choice::Latency(_) => 0,
             Choice::Weight(slots) => u64::from(slots[usize::from(turn(rotation))]),
             Choice::RelativeWeight { rweights, turns } => {
                 let slot = turns[usize::from(turn(rotation))];

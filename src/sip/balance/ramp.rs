@@ -4,7 +4,7 @@
 //! member stays with it while its share does.
 
 use super::rotation::mix;
-use super::{BackendSet, Balance, Candidate, Rotation};
+use super::{BackendSet, Balance, Candidate, Part, Rotation};
 
 /// Makes the bits that a share is compared with independent of those that choose the member.
 const SALT: u64 = 0x9d61_7261_6d70_2e2e;
@@ -35,6 +35,25 @@ impl Balance {
         }
         let taking = taking(key, usable, ramp, rotation);
         self.pick(key, &taking, rotation).or_else(|| self.pick(key, usable, rotation))
+    }
+
+    /// As [`Balance::pick_counted`], with members that take only a part of their keys.
+    #[must_use]
+    pub fn pick_counted_ramped(
+        &self,
+        key: Option<u64>,
+        usable: &BackendSet,
+        ramp: &[Ramp],
+        rotation: &mut Rotation,
+        part: Part,
+        load: &mut dyn FnMut(u16) -> u32,
+    ) -> Option<u16> {
+        if ramp.is_empty() {
+            return self.pick_counted(key, usable, rotation, part, load);
+        }
+        let taking = taking(key, usable, ramp, rotation);
+        self.pick_counted(key, &taking, rotation, part, load)
+            .or_else(|| self.pick_counted(key, usable, rotation, part, load))
     }
 
     /// As [`Balance::candidates`]; those that do not take the key stand at the end.

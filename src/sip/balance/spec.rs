@@ -16,9 +16,13 @@ pub enum Spec {
     First,
     /// `weight`: in turn, each as often as its weight says.
     Weight,
+    /// `least-load`: of two by chance, the one with fewer requests under way for its weight.
+    LeastLoad,
+    /// `latency`: by chance, in proportion to the weight and to how fast a member answers probes.
+    Latency,
     /// `kamailio:N`, or `kamailio:N:use_default`: as algorithm N of Kamailio's dispatcher.
     Kamailio {
-        /// 0 to 9, or 11.
+        /// 0 to 11, or 13.
         algorithm: u8,
         /// The last member is kept for when no other is usable.
         use_default: bool,
@@ -65,8 +69,7 @@ impl std::error::Error for SpecError {}
 
 impl Spec {
     /// What may be written, for messages.
-    pub const NAMES: &str =
-        "rendezvous, round-robin, random, first, weight, kamailio:N (N: 0 to 9, or 11)";
+    pub const NAMES: &str = "rendezvous, round-robin, random, first, weight, least-load, latency, kamailio:N (N: 0 to 11, or 13)";
 
     /// Reads a name of the configuration.
     pub fn parse(name: &str) -> Result<Self, SpecError> {
@@ -76,8 +79,8 @@ impl Spec {
             "random" => Ok(Self::Random),
             "first" => Ok(Self::First),
             "weight" => Ok(Self::Weight),
-            "least-load" | "kamailio:10" => Err(later(name, COUNTS_NO_CALLS)),
-            "latency" | "kamailio:13" => Err(later(name, MEASURES_NOTHING)),
+            "least-load" => Ok(Self::LeastLoad),
+            "latency" => Ok(Self::Latency),
             "kamailio:12" => Err(SpecError::NotHere { name: name.to_owned(), instead: FORKS_NOT }),
             "kamailio:14" => {
                 Err(later(name, "write kamailio:4 (round robin) or kamailio:8 (serial)"))
@@ -104,12 +107,10 @@ impl Spec {
     /// Whether this algorithm of Kamailio can be used.
     #[must_use]
     pub const fn is_algorithm(number: u8) -> bool {
-        matches!(number, 0..=9 | 11)
+        matches!(number, 0..=11 | 13)
     }
 }
 
-const COUNTS_NO_CALLS: &str = "this version counts no calls; write weight or round-robin";
-const MEASURES_NOTHING: &str = "this version measures no latency; write weight or first";
 const FORKS_NOT: &str = "parallel forking needs a stateful proxy: send the call to one that forks";
 
 fn later(name: &str, instead: &'static str) -> SpecError {
@@ -124,6 +125,8 @@ impl std::fmt::Display for Spec {
             Self::Random => f.write_str("random"),
             Self::First => f.write_str("first"),
             Self::Weight => f.write_str("weight"),
+            Self::LeastLoad => f.write_str("least-load"),
+            Self::Latency => f.write_str("latency"),
             Self::Kamailio { algorithm, use_default } => {
                 write!(f, "kamailio:{algorithm}{}", if *use_default { ":use_default" } else { "" })
             }
@@ -138,8 +141,10 @@ mod tests {
     #[test]
     fn every_usable_name_reads_back() {
         let mut names: Vec<String> =
-            ["rendezvous", "round-robin", "random", "first", "weight"].map(String::from).into();
-        for number in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11] {
+            ["rendezvous", "round-robin", "random", "first", "weight", "least-load", "latency"]
+                .map(String::from)
+                .into();
+        for number in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13] {
             names.push(format!("kamailio:{number}"));
             names.push(format!("kamailio:{number}:use_default"));
         }
@@ -151,7 +156,7 @@ mod tests {
 
     #[test]
     fn known_but_absent_ways_say_what_to_write() {
-        for name in ["least-load", "latency", "kamailio:10", "kamailio:13", "kamailio:64"] {
+        for name in ["kamailio:14", "kamailio:15", "kamailio:64"] {
             let error = Spec::parse(name).expect_err("comes later");
             assert!(matches!(&error, SpecError::Later { .. }), "{name}");
             assert!(error.to_string().contains("comes later"), "{error}");

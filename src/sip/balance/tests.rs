@@ -279,15 +279,23 @@ fn what_cannot_be_compiled() {
     let same = CompileError::SameIdentity { first: 0, second: 2 };
     assert_eq!(compile(Spec::Rendezvous, &twice), Some(same));
     assert_eq!(compile(Spec::RoundRobin, &twice), None);
-    let later = Spec::Kamailio { algorithm: 10, use_default: false };
-    assert_eq!(compile(later, &twice), Some(CompileError::Algorithm(10)));
+    let later = Spec::Kamailio { algorithm: 12, use_default: false };
+    assert_eq!(compile(later, &twice), Some(CompileError::Algorithm(12)));
 }
 
 #[test]
 fn an_empty_pool_picks_nobody() {
-    let kamailio =
-        [0, 4, 6, 8, 9, 11].map(|algorithm| Spec::Kamailio { algorithm, use_default: true });
-    let own = [Spec::Rendezvous, Spec::RoundRobin, Spec::Random, Spec::First, Spec::Weight];
+    let kamailio = [0, 4, 6, 8, 9, 10, 11, 13]
+        .map(|algorithm| Spec::Kamailio { algorithm, use_default: true });
+    let own = [
+        Spec::Rendezvous,
+        Spec::RoundRobin,
+        Spec::Random,
+        Spec::First,
+        Spec::Weight,
+        Spec::LeastLoad,
+        Spec::Latency,
+    ];
     for spec in own.into_iter().chain(kamailio) {
         let balance = Balance::compile(&spec, &[], 0).expect("empty is fine");
         let mut rotation = Rotation::new(1);

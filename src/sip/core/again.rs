@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use super::balanced::seconds_of;
+use super::counted::Counted;
 use super::{
     AddressNumber, BackendRef, BranchHash, Cause, FieldName, Hop, Index, Keyed, Message, Method,
     Now, Outbox, Pass, Received, Refusal, Rotation, RouteSet, SealKey, StartLine, Table,
@@ -65,6 +66,7 @@ pub(super) struct Again<'a> {
     pub(super) transactions: &'a mut Transactions,
     pub(super) rotations: &'a mut [Rotation],
     pub(super) numbers: &'a [Vec<AddressNumber>],
+    pub(super) counted: &'a mut Counted,
     pub(super) now: Now,
     pub(super) holding: &'a mut Holding,
     pub(super) extras: &'a mut Extras,
@@ -190,6 +192,7 @@ impl Again<'_> {
             transactions: self.transactions,
             rotations: self.rotations,
             numbers: self.numbers,
+            counted: self.counted,
             now: self.now,
             received: &received,
             message: Message { bytes: &replay.came, index: &replay.index },

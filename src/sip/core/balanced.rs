@@ -6,8 +6,8 @@
 use std::net::SocketAddr;
 
 use super::{
-    BackendRef, Cause, Hop, INVITE_SECONDS, Keyed, Method, Pass, Pool, REQUEST_SECONDS, Recent,
-    Refusal, SealKey, TransactionFields, Turn, Verdict, phrase,
+    BackendRef, Cause, Counts, Hop, INVITE_SECONDS, Keyed, Method, Pass, Pool, REQUEST_SECONDS,
+    Recent, Refusal, SealKey, TransactionFields, Turn, Verdict, phrase,
 };
 
 impl<'a> Turn<'a> {
@@ -50,12 +50,21 @@ impl<'a> Turn<'a> {
             // Chance chose for its INVITE, and nobody remembers what.
             return self.refuse(Refusal::new(481, phrase(481)));
         }
-        let Some((backend, destination)) = self.pick(pool_index, pool, number) else {
+        let Some((backend, destination)) = self.pick(pool_index, pool, number, pass.head.method)
+        else {
             return self.unavailable();
         };
+        let counts = pool.counts() != Counts::Nothing;
+        if counts {
+            self.end(newest_id);
+        }
         self.remember(pass.head.method, newest_id, backend, number.is_some());
         let hop = Hop { destination, local: None, backend: Some(backend), cause: Cause::Balanced };
-        self.forward(pass, hop, newest, newest_id)
+        let verdict = self.forward(pass, hop, newest, newest_id);
+        if counts && verdict == Verdict::Forward {
+            self.begin(pool, backend, pass.head.method, newest_id);
+        }
+        verdict
     }
 
     pub(super) fn pick(
@@ -63,9 +72,14 @@ impl<'a> Turn<'a> {
         pool_index: u16,
         pool: &Pool,
         number: Option<u64>,
+        method: Method,
     ) -> Option<(BackendRef, SocketAddr)> {
-        let rotation = self.rotations.get_mut(usize::from(pool_index))?;
-        let backend = pool.pick(number, rotation)?;
+        let backend = if pool.counts() == Counts::Nothing {
+            let rotation = self.rotations.get_mut(usize::from(pool_index))?;
+            pool.pick(number, rotation)?
+        } else {
+            self.pick_counted(pool_index, pool, number, method)?
+        };
         let address = pool.backends.get(usize::from(backend))?.address;
         Some((BackendRef { pool: pool_index, backend }, address))
     }

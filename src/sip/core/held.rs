@@ -47,7 +47,7 @@ impl<'a> Turn<'a> {
         if number.is_none() && matches!(method, Method::Cancel | Method::Ack) {
             return self.refuse(Refusal::new(481, phrase(481)));
         }
-        let Some((backend, destination)) = self.pick(pool_index, pool, number) else {
+        let Some((backend, destination)) = self.pick(pool_index, pool, number, method) else {
             return self.unavailable();
         };
         let hop = Hop { destination, local: None, backend: Some(backend), cause: Cause::Balanced };
@@ -221,6 +221,7 @@ impl<'a> Turn<'a> {
             transactions: self.transactions,
             rotations: self.rotations,
             numbers: self.numbers,
+            counted: self.counted,
             now: self.now,
             holding: self.holding.as_deref_mut()?,
             extras: &mut self.outbox.extras,

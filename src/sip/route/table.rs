@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::sip::balance::Counts;
 use crate::sip::message::Method;
 use crate::sip::message::uri::host_address;
 use crate::sip::token::KeyRing;
@@ -145,6 +146,10 @@ pub struct Table {
     pub limits: Limits,
     /// The node ends its work: OPTIONS to it are answered 503.
     pub is_draining: bool,
+    /// A pool looks at the requests that are under way.
+    pub counts_requests: bool,
+    /// A pool looks at the calls that are under way.
+    pub counts_calls: bool,
     aliases: Vec<String>,
     /// By [`ListenerId`]: what is compared and written for every message.
     own: Vec<Own>,
@@ -244,6 +249,8 @@ impl Table {
             written_ip: host_address(listener.host.as_bytes()),
         };
         Self {
+            counts_requests: parts.pools.iter().any(|pool| pool.counts() == Counts::Requests),
+            counts_calls: parts.pools.iter().any(|pool| pool.counts() == Counts::Calls),
             own: parts.listeners.iter().map(own).collect(),
             shards: parts.shards,
             listeners: parts.listeners,

@@ -13,13 +13,15 @@ use super::super::{Backend, Target, address};
 use super::pool::{Found, Place};
 use super::{accept, within};
 use crate::control::health::Declared;
-use crate::sip::balance::Spec;
+use crate::sip::balance::{Detail, Spec};
 
 /// A backend without a weight has this one.
 pub(super) const WEIGHT_DEFAULT: u32 = 100;
 const WEIGHTS: std::ops::Range<i64> = 1..65_536;
 /// As a dispatcher list has them.
 const PRIORITIES: std::ops::Range<i64> = -1_000..1_001;
+/// Calls at a time; 0 for any number.
+const LOADS: std::ops::Range<i64> = 0..1_000_001;
 /// The set of a list when none is named.
 const SET_DEFAULT: i64 = 1;
 /// Kamailio's slots are 100 in all.
@@ -64,6 +66,8 @@ fn written(entry: &FileBackend, balance: Spec, problems: &mut Problems) -> Optio
         let priority = within(at, "a priority", PRIORITIES, problems)?;
         i32::try_from(priority).ok()
     });
+    let max_load = entry.max_load.as_ref().and_then(|at| max_load(at, balance, problems));
+    let max_load = max_load.unwrap_or(0);
     let Some(uri) = &entry.uri else {
         let help = "write uri = \"sip:10.0.0.1:5060\"";
         problems.missing(&entry.span, "this backend has no uri", help);
@@ -81,8 +85,19 @@ fn written(entry: &FileBackend, balance: Spec, problems: &mut Problems) -> Optio
         declared: Declared::Active,
         probed: true,
         ping_from: None,
+        detail: Detail { max_load, priority: priority.unwrap_or(0), ..Detail::default() },
     };
     Some(Found { backend, place: Place::Span(uri.span.clone()) })
+}
+
+/// Who counts no calls cannot bound them.
+fn max_load(at: &At<i64>, balance: Spec, problems: &mut Problems) -> Option<u32> {
+    if !matches!(balance, Spec::Kamailio { algorithm: 10, .. }) {
+        let message = format!("balance = \"{balance}\" does not look at `max_load`");
+        problems.warning(&at.span, message, "write balance = \"kamailio:10\", or leave it out");
+    }
+    let max_load = within(at, "max_load", LOADS, problems)?;
+    u32::try_from(max_load).ok()
 }
 
 /// Without a weight all are alike, except to Kamailio's algorithms: those do without weights then.
@@ -174,6 +189,7 @@ fn listed(
                     declared: declared(entry.flags),
                     probed: !entry.flags.has(Flags::NEVER_PROBED),
                     ping_from: entry.attributes.ping_from.clone(),
+                    detail: entry.detail(),
                 };
                 Some(Found { backend, place: Place::Line(file, place) })
             }

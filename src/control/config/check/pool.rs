@@ -48,7 +48,7 @@ pub(super) fn check(
         let probe = probe::check(section, &senders, &found, problems);
         let slow_start_s = probe::slow_start_s(section, problems);
         let failover = section.failover.as_ref().and_then(|failover| {
-            failover::has_candidates(failover, found.len(), problems);
+            failover::has_candidates(failover, spec, found.len(), problems);
             failover::check(failover, problems)
         });
         let backends: Vec<Backend> = found.into_iter().map(|found| found.backend).collect();
@@ -144,7 +144,8 @@ fn balance(at: &At<String>, problems: &mut Problems) -> Option<Spec> {
             (format!("balance = \"{name}\" is not done by the edge"), instead.to_owned())
         }
         Err(SpecError::Unknown(name)) => {
-            let plain = ["rendezvous", "round-robin", "random", "first", "weight"];
+            let plain =
+                ["rendezvous", "round-robin", "random", "first", "weight", "least-load", "latency"];
             let help = match did_you_mean(&name, &plain) {
                 Some(near) => format!("did you mean \"{near}\"?"),
                 None => format!("write one of: {}", Spec::NAMES),

@@ -16,6 +16,10 @@ pub struct Attributes {
     pub weight: u32,
     /// The relative weight: 1 to 100; 0 without one.
     pub rweight: u32,
+    /// Most calls at a time, for `kamailio:10`; 0 for any number.
+    pub max_load: u32,
+    /// How long it takes to answer before that was measured, for `kamailio:13`. Milliseconds.
+    pub latency_ms: Option<u32>,
     /// The listener to send from, as `protocol:address:port`.
     pub socket: Option<String>,
     /// The URI in the From of its probes.
@@ -44,6 +48,8 @@ impl Attributes {
             "duid" => self.duid = Some(value.to_owned()),
             "ping_from" => self.ping_from = ping_from(value, value_column, problems),
             "socket" => self.socket = Some(value.to_owned()),
+            "maxload" => self.max_load = whole(name, value, value_column, problems).unwrap_or(0),
+            "latency" => self.latency_ms = whole(name, value, value_column, problems),
             "weight" => self.weight = weight(name, value, value_column, problems),
             "rweight" => self.rweight = weight(name, value, value_column, problems),
             _ => self.others.push((name.to_owned(), value.to_owned())),
@@ -58,6 +64,16 @@ fn ping_from(value: &str, column: usize, problems: &mut Problems<'_>) -> Option<
     let message = format!("ping_from \"{value}\" is no SIP URI and is left out");
     problems.warning(column, message, "write ping_from=sip:probe@example.com");
     None
+}
+
+/// What is no number is left out, and the destination stays.
+fn whole(name: &str, value: &str, column: usize, problems: &mut Problems<'_>) -> Option<u32> {
+    let number = digits(value).and_then(|digits| digits.parse().ok());
+    if number.is_none() {
+        let message = format!("{name} \"{value}\" is no number and is left out");
+        problems.warning(column, message, "write digits alone");
+    }
+    number
 }
 
 /// Out of range counts as no weight, as in Kamailio, and the destination stays.

@@ -3,6 +3,7 @@
 use super::super::{Families, Outcome, Resolution, State};
 use super::*;
 use crate::control::health::Declared;
+use crate::sip::balance::Detail;
 use crate::sip::route::table::KeySource;
 
 fn name(host: &str) -> Name {
@@ -25,6 +26,7 @@ fn backend(text: &str) -> Backend {
         declared: Declared::Active,
         probed: true,
         ping_from: None,
+        detail: Detail::default(),
     }
 }
 

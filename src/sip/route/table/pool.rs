@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::super::failover::Failover;
 use crate::sip::ListenerId;
-use crate::sip::balance::{BackendSet, Balance, Candidate, Ramp, Rotation};
+use crate::sip::balance::{BackendSet, Balance, Candidate, Counts, KeyUse, Part, Ramp, Rotation};
 
 /// What the key of a pool is computed from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +123,30 @@ impl Pool {
         self.balance.pick_ramped(key, &usable, &self.ramp, rotation)
     }
 
+    /// What a shard has to count for this pool.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.balance.counts()
+    }
+
+    /// As [`Pool::pick`], where `load` says how much is under way at a backend: see [`Pool::counts`].
+    #[must_use]
+    pub fn pick_counted(
+        &self,
+        key: Option<u64>,
+        rotation: &mut Rotation,
+        part: Part,
+        load: &mut dyn FnMut(u16) -> u32,
+    ) -> Option<u16> {
+        self.balance.pick_counted_ramped(key, &self.usable, &self.ramp, rotation, part, load)
+    }
+
+    /// A key decides, and nothing else: as long as the pool stays the same, a transaction finds its backend again.
+    #[must_use]
+    pub fn is_keyed(&self) -> bool {
+        self.balance.key_use() != KeyUse::None
+    }
+
     /// Somebody may be given new keys.
     #[must_use]
     pub fn has_choice(&self) -> bool {
@@ -130,17 +154,22 @@ impl Pool {
     }
 
     /// A key finds the same backend here and in `other`, and nobody has died or come to life in between. Of balances that
-    /// were compiled apart it says no.
+    /// were compiled apart it says no, unless neither looks at a key: transactions of such pools are looked up anyway.
     #[must_use]
     pub fn picks_as(&self, other: &Self) -> bool {
         let (mine, theirs) = (self.backends.iter(), other.backends.iter());
-        Arc::ptr_eq(&self.balance, &other.balance)
-            && self.usable == other.usable
+        let is_looked_up = !self.is_keyed() && !other.is_keyed();
+        (is_looked_up || self.keys_as(other))
             && self.down == other.down
-            && self.ramp == other.ramp
-            && self.key == other.key
             && self.match_source_ip == other.match_source_ip
             && mine.map(|backend| backend.address).eq(theirs.map(|backend| backend.address))
+    }
+
+    fn keys_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.balance, &other.balance)
+            && self.usable == other.usable
+            && self.ramp == other.ramp
+            && self.key == other.key
     }
 
     /// The backends in order of preference: see [`Balance::candidates`].
