@@ -203,7 +203,9 @@ impl Pool {
         let members: Vec<Member> = found.into_iter().filter_map(member).collect();
         let leaving = old.map_or_else(Vec::new, |old| old.leavers(&members, now));
         let is_same = |old: &&Self| {
-            old.config.balance == config.balance && weighed(&old.members).eq(weighed(&members))
+            let balance = &config.balance;
+            old.config.balance == *balance
+                && weighed(balance, &old.members).eq(weighed(balance, &members))
         };
         let latencies_us = latency::carried(old, &members);
         let balance = match old.filter(is_same) {
@@ -304,10 +306,16 @@ impl Pool {
 }
 
 /// What a balance is compiled from, besides latencies that were measured.
-fn weighed(members: &[Member]) -> impl Iterator<Item = (&str, u32, u32, Detail)> {
-    members
-        .iter()
-        .map(|member| (member.uri(), member.of.weight, member.of.rweight, member.config.detail))
+fn weighed<'a>(
+    balance: &Spec,
+    members: &'a [Member],
+) -> impl Iterator<Item = (&'a str, u32, u32, Detail)> + use<'a> {
+    let looks_at_detail =
+        matches!(balance, Spec::Latency | Spec::Kamailio { algorithm: 10 | 13, .. });
+    members.iter().map(move |member| {
+        let detail = if looks_at_detail { member.config.detail } else { Detail::default() };
+        (member.uri(), member.of.weight, member.of.rweight, detail)
+    })
 }
 
 /// A latency that was measured counts before one that is written.
@@ -324,7 +332,7 @@ fn compile(
             Detail { latency_us: latency_us.or(detail.latency_us), ..detail }
         })
         .collect();
-    let members: Vec<BalanceMember<'_>> = weighed(members)
+    let members: Vec<BalanceMember<'_>> = weighed(&config.balance, members)
         .map(|(uri, weight, rweight, _)| BalanceMember {
             identity: uri.as_bytes(),
             weight,
