@@ -116,6 +116,8 @@ pub struct Transactions {
     numbers: BTreeMap<SocketAddr, AddressNumber>,
     /// Live entries that gave way to others.
     evicted: u64,
+    /// Answers that found no room.
+    answers_lost: u64,
 }
 
 impl Transactions {
@@ -132,6 +134,7 @@ impl Transactions {
             addresses: Vec::new(),
             numbers: BTreeMap::new(),
             evicted: 0,
+            answers_lost: 0,
         }
     }
 
@@ -145,6 +148,13 @@ impl Transactions {
     #[must_use]
     pub fn evicted(&self) -> u64 {
         self.evicted
+    }
+
+    /// How many answers to INVITEs found no room since the start, as far as that shows: the backend of such a call may change
+    /// when it dies.
+    #[must_use]
+    pub fn answers_lost(&self) -> u64 {
+        self.answers_lost
     }
 
     /// How many entries are alive. Reads the whole table: not for the hot path.
@@ -268,8 +278,11 @@ impl Transactions {
                 self.put(entry, seconds(now));
             }
         }
-        let places = &mut self.places;
-        self.answers.take().for_each(|id| mark_answered(places, id, seconds(now)));
+        self.answers_lost += self.answers.lost();
+        let (places, lost) = (&mut self.places, &mut self.answers_lost);
+        for id in self.answers.take() {
+            *lost += u64::from(!mark_answered(places, id, seconds(now)));
+        }
     }
 
     /// Logs a keyed transaction; while they are looked up, remembers it.
@@ -292,7 +305,8 @@ impl Transactions {
     #[inline]
     pub fn answered(&mut self, id: u64, now: Now) {
         if self.is_watching(now) {
-            mark_answered(&mut self.places, id, seconds(now));
+            let is_marked = mark_answered(&mut self.places, id, seconds(now));
+            self.answers_lost += u64::from(!is_marked);
         } else {
             self.answers.note(id);
         }
@@ -329,15 +343,19 @@ impl Transactions {
     }
 }
 
-/// An INVITE that is not remembered may still come: its answer takes a free way, and nobody else's.
-fn mark_answered(places: &mut [Place], id: u64, now: u32) {
+/// An INVITE that is not remembered may still come: its answer takes a free way, and nobody else's. Without one it is lost.
+fn mark_answered(places: &mut [Place], id: u64, now: u32) -> bool {
     let place = place(places, id);
     let ways = &mut places[place].0;
     if let Some(entry) = ways.iter_mut().find(|entry| entry.id == id && entry.expires > now) {
         entry.backend |= ANSWERED;
+        true
     } else if let Some(free) = ways.iter_mut().find(|entry| entry.expires <= now) {
         let expires = now.saturating_add(REQUEST_SECONDS);
         *free = Entry { id, expires, backend: NOBODY | ANSWERED };
+        true
+    } else {
+        false
     }
 }
 

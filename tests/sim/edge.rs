@@ -108,9 +108,12 @@ impl Edge {
         Now(self.clock_us + now_us)
     }
 
-    /// Live entries gave way: what was remembered may be lost.
+    /// Live entries gave way, or answers found no room: what was remembered may be lost.
     pub(crate) fn has_evicted(&self) -> bool {
-        self.cores.iter().any(|core| core.transactions().evicted() > 0)
+        let has_lost = |core: &Core| {
+            core.transactions().evicted() > 0 || core.transactions().answers_lost() > 0
+        };
+        self.cores.iter().any(has_lost)
     }
 
     /// Most live entries of a shard, and what there is room for.

@@ -244,9 +244,10 @@ fn off_the_dead<'a>(
     let show = || format!("{} to {}, before: {first:?}", way.method, way.to);
     match way.method.as_str() {
         "ACK" | "CANCEL" => Ok(memory),
-        // Its clock has stepped over all that it remembers: what it still knows, only the core can tell.
+        // Its clock has stepped over what it remembers of an answer that came before the INVITE did: what it still knows, only
+        // the core can tell.
         "INVITE"
-            if answered.is_some_and(|at| way.at_local.saturating_sub(at) >= REMEMBERED_US[0]) =>
+            if answered.is_some_and(|at| way.at_local.saturating_sub(at) >= REMEMBERED_US[1]) =>
         {
             count("answered, and perhaps forgotten");
             Ok(None)

@@ -2,7 +2,7 @@
 //!
 //! Owns: a count for each number, and its forgetting: what is never taken off ends by itself. Knows nothing of messages: a
 //! number stands for a backend, and whoever adds something keeps the moment until when it counts to take it off with.
-//! Moments are whole seconds of the caller's clock. What expires does so within a tick, of [`TICKS`] that are kept apart.
+//! Moments are whole seconds of the caller's clock. What expires does so within a tick, of `TICKS` that are kept apart.
 
 /// How many ticks may lie ahead.
 const TICKS: u32 = 64;

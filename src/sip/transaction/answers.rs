@@ -29,6 +29,11 @@ impl Answers {
         self.noted += 1;
     }
 
+    /// How many gave way to others since the ring was emptied.
+    pub(super) fn lost(&self) -> u64 {
+        self.noted.saturating_sub(self.ids.len()) as u64
+    }
+
     /// Empties the ring.
     pub(super) fn take(&mut self) -> impl Iterator<Item = u64> + '_ {
         let count = std::mem::take(&mut self.noted).min(self.ids.len());
