@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -16,9 +17,14 @@ impl Place {
         let folder = std::env::temp_dir().join(format!("sipedge-rights-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a temporary folder");
         fs::copy(env!("CARGO_BIN_EXE_sipedge"), folder.join("sipedge")).expect("a copy");
-        let text = "[node]\nshards = 2\nsteering = \"ebpf\"\n[[listen]]\nname = \"a\"\naddress = \"udp:127.0.0.1:0\"\n\
-             [[pool]]\nname = \"p\"\nbackends = [{ uri = \"sip:127.0.0.1:9\" }]\n[[route]]\npool = \"p\"\n\
-             [admin]\nlisten = \"off\"\n";
+        // Free again once this socket is gone; the program binds it right after.
+        let free = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        let free = free.expect("a free port");
+        let text = format!(
+            "[node]\nshards = 2\nsteering = \"ebpf\"\n[[listen]]\nname = \"a\"\naddress = \"udp:{free}\"\n\
+             [[pool]]\nname = \"p\"\nbackends = [{{ uri = \"sip:127.0.0.1:9\" }}]\n[[route]]\npool = \"p\"\n\
+             [admin]\nlisten = \"off\"\n"
+        );
         fs::write(folder.join("sipedge.toml"), text).expect("a file");
         Self(folder)
     }
@@ -53,9 +59,12 @@ impl Drop for Place {
 }
 
 fn is_root() -> bool {
-    fs::read_to_string("/proc/self/status").is_ok_and(|text| {
-        text.lines().any(|line| line.starts_with("CapEff:") && line.ends_with("ffffffff"))
-    })
+    // CAP_SETUID, CAP_SETPCAP, CAP_PERFMON and CAP_BPF: to become nobody with these rights. A container may lack others.
+    const NEEDED: u64 = 1 << 7 | 1 << 8 | 1 << 38 | 1 << 39;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let held = held.and_then(|held| u64::from_str_radix(held.trim(), 16).ok());
+    held.is_some_and(|held| held & NEEDED == NEEDED)
 }
 
 #[test]
