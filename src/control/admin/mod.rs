@@ -86,7 +86,9 @@ pub fn start(
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(plain)?;
     let run = move || {
-        datapath::give_way();
+        if let Err(error) = datapath::give_way() {
+            tracing::warn!("the admin page competes with the shards: {error}");
+        }
         let served = runtime.block_on(async {
             let tcp = tcp.map(tokio::net::TcpListener::from_std).transpose()?;
             let unix = unix.map(tokio::net::UnixListener::from_std).transpose()?;
