@@ -1,9 +1,10 @@
-//! `sipedge-onlookers`: those who watch a node while it is measured. Event streams that stay open and are read, looks at
-//! `/metrics` and the pools many times a second, and a HEP sink that takes nothing.
+//! `sipedge-onlookers`: those who watch a node while it is measured. Event streams that stay open, looks at `/metrics` and
+//! the pools many times a second, and a HEP sink that takes nothing.
 //!
 //! Owns: being there, all the time that a run takes. It says `ready` when every stream has had its first event, and ends
-//! with an error when a stream was lost, a look failed, a stream stood still or nobody traced into the sink: a run
-//! beside it would claim what was not so.
+//! with an error when a stream was lost or stood still, a look failed or did not happen, or nobody traced into the sink: a
+//! run beside it would claim what was not so. From `ready` to the end what the streams bring waits in the kernel's buffers:
+//! this program shares a core with the generator, and the node cannot tell.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -26,6 +27,8 @@ const EVENTS_AT_ONCE: usize = 256;
 const EVENT: &[u8] = b"event: snapshot";
 /// What is looked at, in turn.
 const PLACES: [&str; 2] = ["/metrics", "/api/v1/pools"];
+/// Less than this share of the looks that were due: somebody kept this program from its work.
+const LOOKS_SHARE_MIN: f64 = 0.9;
 /// Numbers of what is waited for, above those of the streams.
 const TIMER: u64 = u64::MAX;
 const END: u64 = u64::MAX - 1;
@@ -52,6 +55,8 @@ struct Arguments {
 #[derive(Debug, Default)]
 struct Seen {
     looks: u64,
+    /// Looks that were due.
+    due: u64,
     bytes: u64,
     failures: Vec<String>,
 }
@@ -94,7 +99,7 @@ fn watch(arguments: &Arguments) -> Result<(), String> {
     add(&epoll, &timer, TIMER)?;
 
     let mut seen = Seen::default();
-    let mut is_ready = false;
+    let mut waiting = streams.len();
     let mut ready_events = vec![EpollEvent::empty(); EVENTS_AT_ONCE];
     'watching: loop {
         let count = match epoll.wait(&mut ready_events, EpollTimeout::NONE) {
@@ -106,17 +111,26 @@ fn watch(arguments: &Arguments) -> Result<(), String> {
             match event.data() {
                 END => break 'watching,
                 TIMER => {
-                    let _ = timer.wait();
+                    seen.due += PLACES.len() as u64 * fired(&timer)?;
                     PLACES.iter().for_each(|place| seen.look(arguments.admin, place));
                 }
-                number => seen.read(&mut streams, number),
+                number => {
+                    seen.read(&mut streams, number);
+                    let Some(stream) = streams.get(&number).filter(|stream| stream.events > 0)
+                    else {
+                        continue;
+                    };
+                    epoll.delete(&stream.socket).map_err(|error| error.to_string())?;
+                    waiting -= 1;
+                    if waiting == 0 {
+                        println!("ready");
+                    }
+                }
             }
         }
-        if !is_ready && streams.values().all(|stream| stream.events > 0) {
-            is_ready = true;
-            println!("ready");
-        }
     }
+    let numbers: Vec<u64> = streams.keys().copied().collect();
+    numbers.into_iter().for_each(|number| seen.read(&mut streams, number));
     seen.judge(&streams, &sink)
 }
 
@@ -128,6 +142,13 @@ fn timer(per_second: u32) -> Result<TimerFd, String> {
     let expiration = Expiration::Interval(TimeSpec::from_duration(every));
     timer.set(expiration, TimerSetTimeFlags::empty()).map_err(|error| error.to_string())?;
     Ok(timer)
+}
+
+/// How often it has fired since it was asked last.
+fn fired(timer: &TimerFd) -> Result<u64, String> {
+    let mut count = [0; 8];
+    nix::unistd::read(timer, &mut count).map_err(|error| error.to_string())?;
+    Ok(u64::from_ne_bytes(count))
 }
 
 fn add(epoll: &Epoll, what: &impl std::os::fd::AsFd, number: u64) -> Result<(), String> {
@@ -190,6 +211,9 @@ impl Seen {
         let silent = streams.values().filter(|stream| stream.events < 2).count();
         if silent > 0 {
             self.failures.push(format!("{silent} streams stood still"));
+        }
+        if (self.looks as f64) < self.due as f64 * LOOKS_SHARE_MIN {
+            self.failures.push(format!("only {} of {} looks", self.looks, self.due));
         }
         sink.set_nonblocking(true).map_err(|error| error.to_string())?;
         let mut packet = [0; 65_536];
