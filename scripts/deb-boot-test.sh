@@ -124,7 +124,11 @@ if [ "$version" -lt 253 ]; then
 fi
 
 say "starting it"
-inside systemctl enable --now sipedge.service >"$log" 2>&1 || { cat "$log" >&2; inside journalctl --no-pager -n 40 >&2; fail "it does not start"; }
+inside systemctl enable --now sipedge.service >"$log" 2>&1 || {
+  cat "$log" >&2
+  inside journalctl --no-pager -n 40 >&2
+  fail "it does not start"
+}
 is ActiveState active
 is NRestarts 0
 [[ "$(property StatusText)" == "running: "*" backends take new calls" ]] || fail "its status is: $(property StatusText)"
@@ -144,7 +148,8 @@ inside sh -c 'echo "# edited" >>/etc/sipedge/sipedge.toml && systemctl reload si
 until_inside "the reload was not taken over" 10 sh -c 'journalctl --no-pager -u sipedge | grep -q "reload: "'
 inside sh -c 'cp /etc/sipedge/sipedge.toml /etc/sipedge/good.toml && echo "[nod]" >>/etc/sipedge/sipedge.toml'
 inside systemctl reload sipedge.service || true
-until_inside "a bad configuration was not refused" 10 sh -c 'systemctl show -p StatusText sipedge | grep -q "the last reload was refused"'
+until_inside "a bad configuration was not refused" 10 sh -c \
+  'systemctl show -p StatusText sipedge | grep -q "the last reload was refused"'
 is ActiveState active
 is NRestarts 0
 inside cp /etc/sipedge/good.toml /etc/sipedge/sipedge.toml
