@@ -1,7 +1,7 @@
 //! Backends that die, hang, come back, leave and return under calls, and an edge that is reloaded and drained.
 //!
-//! Owns: the list of these cases, and [`Scene`]: an edge that probes, three backends (SIPp or Kamailio), callers that come and go. The
-//! key is the To, so that call N has the same home in each flow. What became of the calls is in `fates`.
+//! Owns: the list of these cases, and [`Scene`]: an edge that probes, three backends (SIPp or Kamailio), callers that come and
+//! go. The key is the To, so that call N has the same home in each flow. What became of the calls is in `fates`.
 
 mod backend;
 mod dead;

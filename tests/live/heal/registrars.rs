@@ -1,4 +1,4 @@
-//! A registrar is killed and started again, drained and enabled, taken out and added again, with phones that register and are called.
+//! A registrar is killed and started again, drained and enabled, taken out and added again, under phones that register and call.
 //!
 //! Owns: what phones see of it: they register and are called without it, and at it again when it is back. What is promised to
 //! calls alone is tested with Kamailio in `dead`, `hand` and `reload`, too.
