@@ -49,6 +49,7 @@ pub(crate) fn cases() -> Vec<Case> {
 /// An edge, its backends, and all that they logged.
 struct Scene {
     place: Place,
+    kind: Kind,
     setup: Setup,
     edge: Edge,
     backends: Vec<Backend>,
@@ -71,7 +72,7 @@ impl Scene {
         let backends = addresses.iter().enumerate().map(backend).collect();
         let edge = Edge::start(place, &setup);
         let place = place.clone();
-        Self { place, setup, edge, backends, earlier: Vec::new(), flows: 0 }
+        Self { place, kind, setup, edge, backends, earlier: Vec::new(), flows: 0 }
     }
 
     /// Starts calls from a phone of their own.
@@ -110,7 +111,7 @@ impl Scene {
             .chain(self.earlier.iter().cloned())
             .filter(|event| ids.contains(&event.name.call_id));
         events.extend(of_calls);
-        Ledger::new(events)
+        Ledger { backends_repeat: self.kind == Kind::Kamailio, ..Ledger::new(events) }
     }
 
     /// Waits until so many calls of this caller were begun.

@@ -93,5 +93,5 @@ pub(super) fn all_good<'a>(fates: impl Iterator<Item = (&'a u32, &'a Fate)>) -> 
 pub(super) fn part<'a>(ledger: &Ledger, fates: impl Iterator<Item = &'a Fate>) -> Ledger {
     let ids: BTreeSet<&str> = fates.map(|fate| fate.call_id.as_str()).collect();
     let events = ledger.events.iter().filter(|e| ids.contains(e.name.call_id.as_str()));
-    Ledger::new(events.cloned().collect())
+    Ledger { backends_repeat: ledger.backends_repeat, ..Ledger::new(events.cloned().collect()) }
 }
