@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::config::Config;
 use super::summary::{key_text, rule_text};
-use crate::sip::balance::{KeyUse, Rotation, hash_key};
+use crate::sip::balance::{Detail, KeyUse, Rotation, hash_key};
 use crate::sip::route::table::{Pool as TablePool, Table};
 
 #[cfg(test)]
@@ -285,9 +285,7 @@ fn pool_lines(old: &super::config::Pool, new: &super::config::Pool) -> Vec<Strin
         if was.priority != backend.priority {
             let _ = write!(line, " priority {} -> {}", was.priority, backend.priority);
         }
-        if was.detail != backend.detail {
-            let _ = write!(line, " {:?} -> {:?}", was.detail, backend.detail);
-        }
+        line.push_str(&detail_text(&was.detail, &backend.detail));
         if was.declared != backend.declared {
             let _ = write!(line, " declared {:?} -> {:?}", was.declared, backend.declared);
         }
@@ -305,6 +303,25 @@ fn pool_lines(old: &super::config::Pool, new: &super::config::Pool) -> Vec<Strin
         lines.push("backends: another order".to_owned());
     }
     lines
+}
+
+/// What only some balances look at, by the names that a configuration and a list have for it. Its priority is told already.
+fn detail_text(old: &Detail, new: &Detail) -> String {
+    let mut text = String::new();
+    if old.max_load != new.max_load {
+        let _ = write!(text, " max_load {} -> {}", old.max_load, new.max_load);
+    }
+    if old.latency_us != new.latency_us {
+        let ms = |us: Option<u32>| {
+            us.map_or_else(|| "none".to_owned(), |us| format!("{} ms", us / 1_000))
+        };
+        let _ = write!(text, " latency {} -> {}", ms(old.latency_us), ms(new.latency_us));
+    }
+    if old.is_counted != new.is_counted {
+        let duid = |is_counted| if is_counted { "with" } else { "without" };
+        let _ = write!(text, " {} duid -> {}", duid(old.is_counted), duid(new.is_counted));
+    }
+    text
 }
 
 fn failover_text(pool: &super::config::Pool) -> String {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::compile::uses_weights;
 use super::config::problem::Problems;
-use super::config::{Admin, Config, Io, Pool, Steering};
+use super::config::{Admin, Config, Io, Pool, Steering, Target};
 use super::health::{Alive, Settings};
 use super::resolve::{Known, SHARE_ONE, State, members};
 use crate::sip::balance::Spec;
@@ -100,12 +100,17 @@ pub fn names_text(names: &Known) -> String {
 /// What an operator should know of names before anything runs.
 pub fn warn_of_names(config: &Config, names: &Known, problems: &mut Problems) {
     for (name, outcome) in names.iter() {
+        let backends = config.pools.iter().flat_map(|pool| &pool.backends);
+        let uri =
+            backends.filter(|backend| matches!(&backend.target, Target::Name(of) if of == name));
+        let uri = uri.map(|backend| backend.uri.as_str()).next().unwrap_or_default();
         if let State::Failed(why) = &outcome.state {
             let help = "it runs; the name has no backend until it resolves. Look at the DNS, and at `dns` in [node]";
-            problems.warning_in_file(format!("{name} does not resolve now: {why}"), help);
+            problems.warning_at_uri(uri, format!("{name} does not resolve now: {why}"), help);
         }
         for note in &outcome.notes {
-            problems.warning_in_file(format!("{name}: {note}"), "look at its records in the DNS");
+            let help = "look at its records in the DNS";
+            problems.warning_at_uri(uri, format!("{name}: {note}"), help);
         }
     }
     for pool in &config.pools {

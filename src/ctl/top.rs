@@ -20,10 +20,14 @@ use crossterm::{execute, queue};
 use super::{Failure, Node, Which};
 use frame::{Line, Seen, Style};
 
+mod columns;
 pub mod frame;
 
 /// From one look to the next, unless a key comes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Lines that a page key moves by.
+const PAGE: isize = 10;
 
 /// `sipedge top`.
 #[derive(Debug, Args)]
@@ -35,8 +39,8 @@ pub struct Arguments {
 /// What a key asks for.
 enum Wish {
     Quit,
-    Up,
-    Down,
+    /// So many lines down, or up when negative.
+    Move(isize),
     Nothing,
 }
 
@@ -91,8 +95,7 @@ fn show(node: &Node, mut seen: Seen) -> std::io::Result<()> {
         draw(&lines)?;
         match wait()? {
             Some(Wish::Quit) => return Ok(()),
-            Some(Wish::Up) => first = first.saturating_sub(1),
-            Some(Wish::Down) => first += 1,
+            Some(Wish::Move(lines)) => first = first.saturating_add_signed(lines),
             Some(Wish::Nothing) => {}
             None => match look(node) {
                 Ok(now) => seen = now,
@@ -113,8 +116,12 @@ fn wait() -> std::io::Result<Option<Wish>> {
         _ if key.kind == KeyEventKind::Release => Wish::Nothing,
         KeyCode::Char('q') | KeyCode::Esc => Wish::Quit,
         _ if is_interrupt => Wish::Quit,
-        KeyCode::Up | KeyCode::Char('k') => Wish::Up,
-        KeyCode::Down | KeyCode::Char('j') => Wish::Down,
+        KeyCode::Up | KeyCode::Char('k') => Wish::Move(-1),
+        KeyCode::Down | KeyCode::Char('j') => Wish::Move(1),
+        KeyCode::PageUp => Wish::Move(-PAGE),
+        KeyCode::PageDown | KeyCode::Char(' ') => Wish::Move(PAGE),
+        KeyCode::Home => Wish::Move(isize::MIN),
+        KeyCode::End => Wish::Move(isize::MAX),
         _ => Wish::Nothing,
     }))
 }
@@ -127,10 +134,12 @@ fn draw(lines: &[Line]) -> std::io::Result<()> {
             match style {
                 Style::Plain => {}
                 Style::Strong => queue!(out, SetAttribute(Attribute::Bold))?,
-                Style::Faint => queue!(out, SetForegroundColor(Color::DarkGrey))?,
-                Style::Good => queue!(out, SetForegroundColor(Color::Green))?,
-                Style::Doubtful => queue!(out, SetForegroundColor(Color::Yellow))?,
-                Style::Bad => queue!(out, SetForegroundColor(Color::Red))?,
+                // Dark grey is the ground itself in some themes; dim is always lighter or darker than that.
+                Style::Faint => queue!(out, SetAttribute(Attribute::Dim))?,
+                // The first eight colours: those that a theme makes readable on its ground, white or black.
+                Style::Good => queue!(out, SetForegroundColor(Color::DarkGreen))?,
+                Style::Doubtful => queue!(out, SetForegroundColor(Color::DarkYellow))?,
+                Style::Bad => queue!(out, SetForegroundColor(Color::DarkRed))?,
             }
             queue!(out, Print(text), SetAttribute(Attribute::Reset), ResetColor)?;
         }

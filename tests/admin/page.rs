@@ -90,6 +90,18 @@ fn a_browser_shows_pools_and_states() {
     assert!(page.contains("class=\"good\" title=\"good 200"), "ticks of probes");
     assert!(page.contains("● live"), "the event stream arrived");
     assert!(page.contains("none are kept"));
+    // Only what would change something is offered: nobody is disabled or draining.
+    assert_eq!(page.matches("<button type=\"button\" hidden=\"\">enable").count(), 3);
+    assert!(!page.contains("hidden=\"\">drain") && !page.contains("hidden=\"\">disable"));
+    // At the width of a phone several seconds make a cell of the heat map that can be seen.
+    for (size, is_summed) in [("390,1500", true), ("1280,1100", false)] {
+        let page =
+            browse(program, &edge, &profile, &["--dump-dom", &format!("--window-size={size}")]);
+        let seconds =
+            page.split("id=\"heat-cell\">").nth(1).and_then(|text| text.split(' ').next());
+        let seconds: u32 = seconds.and_then(|text| text.parse().ok()).expect("a number");
+        assert_eq!(seconds > 1, is_summed, "{seconds} s at {size}");
+    }
     for (name, size) in [("phone", "390,1500"), ("desktop", "1280,1100")] {
         let picture = folder.join(format!("page-{name}.png"));
         let _ = std::fs::remove_file(&picture);

@@ -24,17 +24,19 @@ const LEFT_OUT: &[(&str, &str)] = &[
         "12 forks: not an edge's work",
     ),
     ("unknown algorithm number", "a config error here, not the first destination"),
-    ("ds_next_dst until exhausted", "fail-over after an answer comes later; the list is tested"),
     ("ds_select_domain: host part rewritten in R-URI", "the edge leaves the Request-URI alone"),
-    ("ds_select_routes", "several sets for one call: comes later, with fail-over"),
-    ("ds_is_from_list", "a backend is known by address and port, or address: no list modes"),
-    ("states", "state at run time comes later, with probing"),
+    ("ds_select_routes", "sets in order are one pool with priorities"),
+    ("ds_is_from_list", "replayed in `sources`"),
+    (
+        "states",
+        "those of the list are replayed in `states`; set_state is for scripts, `sipedge ctl` disables and drains",
+    ),
 ];
 
 /// Parts of the file that are not replayed.
 const SECTIONS_LEFT_OUT: &[(&str, &str)] = &[
     ("rpc", "no RPC of Kamailio; what it printed of the list file is compared"),
-    ("probing", "probing comes later"),
+    ("probing", "replayed in `states`"),
 ];
 
 fn vectors() -> Value {
@@ -270,6 +272,16 @@ fn check_calls(list: &List, case: &Value) {
     }
 }
 
+/// One destination after the other until there is none: the candidates of a key, of which each is asked once.
+fn check_next(list: &List, case: &Value) {
+    let set = Set::new(list, 3, "kamailio:0");
+    let first = texts(&case["first"]);
+    let keys = || (1_u64..).take(set.entries.len());
+    let failover = keys().map(|key| set.failover(Some(key))).find(|list| list[..1] == first[..]);
+    let failover = failover.expect("some key picks each");
+    assert_eq!(failover[1..], texts(&case["next"]), "{case}");
+}
+
 #[test]
 fn behaviour() {
     let vectors = vectors();
@@ -279,6 +291,8 @@ fn behaviour() {
         let what = text(&case["what"]);
         if LEFT_OUT.iter().any(|(name, _)| *name == what) {
             left_out.push(what);
+        } else if case.get("next").is_some() {
+            check_next(&list, case);
         } else if case.get("steps").is_some() {
             check_calls(&list, case);
         } else if case.get("counts").is_some() {

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sipedge::sip::balance::{Balance, Member, Spec};
+use sipedge::sip::balance::{BackendSet, Balance, Member, Spec};
 use sipedge::sip::core::Core;
 use sipedge::sip::outbox::Outbox;
 use sipedge::sip::route::table::{
@@ -37,6 +37,10 @@ pub(crate) struct Shape {
     pub reply: Option<u16>,
     /// Record-Route and Path.
     pub own_routes: bool,
+    /// A backend may send from any port.
+    pub match_source_ip: bool,
+    /// No backend gets new keys.
+    pub all_out: bool,
 }
 
 impl Default for Shape {
@@ -49,6 +53,8 @@ impl Default for Shape {
             written: ("192.0.2.1", 5060),
             reply: None,
             own_routes: false,
+            match_source_ip: false,
+            all_out: false,
         }
     }
 }
@@ -82,9 +88,12 @@ impl Shape {
             .collect();
         let spec = Spec::parse(&self.balance).expect("a balance");
         let balance = Balance::compile(&spec, &members, 1).expect("these members");
+        let pool = Pool::new("next hop".into(), self.key.clone(), balance, backends);
         Pool {
             send_from: self.send_from.map(ListenerId),
-            ..Pool::new("next hop".into(), self.key.clone(), balance, backends)
+            match_source_ip: self.match_source_ip,
+            usable: if self.all_out { BackendSet::empty() } else { pool.usable },
+            ..pool
         }
     }
 

@@ -3,6 +3,7 @@
 // The list reader belongs to the control side.
 #[cfg(feature = "linux")]
 mod dispatcher;
+mod document;
 mod edge;
 mod forward;
 // The writer belongs to the control side.
@@ -14,4 +15,8 @@ mod replies;
 mod routes;
 mod rr;
 mod rule;
+mod sources;
+// States and probes belong to the control side.
+#[cfg(feature = "linux")]
+mod states;
 mod vector;

@@ -1,8 +1,9 @@
 //! Backends that die, hang, come back, leave and return under calls, and an edge that is reloaded and drained.
 //!
-//! Owns: the list of these cases, and [`Scene`]: an edge that probes, three SIPp backends, callers that come and go. The key
-//! is the To, so that call N has the same home in each flow. What became of the calls is in `fates`.
+//! Owns: the list of these cases, and [`Scene`]: an edge that probes, three backends (SIPp or Kamailio), callers that come and
+//! go. The key is the To, so that call N has the same home in each flow. What became of the calls is in `fates`.
 
+mod backend;
 mod dead;
 mod ending;
 mod fates;
@@ -20,11 +21,13 @@ use crate::harness::ledger::{Event, Ledger, Side, Way};
 use crate::harness::sipp::{Load, Sipp, Station};
 use crate::harness::{free_address, loopback, wait_until};
 use crate::runner::{Case, Place};
+use backend::{Backend, Kind};
 
 /// What probes the edges of these cases send. Rise and fall are the defaults: 2 and 2.
-const PROBE: &str = "{ interval_ms = 500, timeout_ms = 300 }";
+const PROBE: &str = "{ interval_ms = 500, timeout_ms = 500 }";
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
-const PROBE_TIMEOUT: Duration = Duration::from_millis(300);
+/// Long enough for a backend on a busy machine.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 /// The first retransmission comes so long after the request (T1), the second twice as long after the first.
 const T1: Duration = Duration::from_millis(500);
 /// What a busy machine may add.
@@ -46,29 +49,30 @@ pub(crate) fn cases() -> Vec<Case> {
 /// An edge, its backends, and all that they logged.
 struct Scene {
     place: Place,
+    kind: Kind,
     setup: Setup,
     edge: Edge,
-    backends: Vec<Sipp>,
-    /// What backends logged that were killed.
+    backends: Vec<Backend>,
+    /// What backends logged before they were started again.
     earlier: Vec<Event>,
     flows: u32,
 }
 
 impl Scene {
     /// Three backends and an edge that `edit` may change.
-    fn start(place: &Place, edit: impl FnOnce(&mut Setup)) -> Self {
+    fn start(place: &Place, kind: Kind, edit: impl FnOnce(&mut Setup)) -> Self {
         let addresses = [3, 4, 5].map(|host| free_address(loopback(host)));
         let mut setup =
             Setup { key: "to", probe: PROBE, ..Setup::new(free_address(loopback(2)), &addresses) };
         edit(&mut setup);
+        let inner = setup.inner();
         let backend = |(index, address): (usize, &SocketAddr)| {
-            let station = Station::new(&party(index), Side::Backend, *address);
-            Sipp::callee(place, station, "heal", "")
+            Backend::start(place, kind, index, *address, inner)
         };
         let backends = addresses.iter().enumerate().map(backend).collect();
         let edge = Edge::start(place, &setup);
         let place = place.clone();
-        Self { place, setup, edge, backends, earlier: Vec::new(), flows: 0 }
+        Self { place, kind, setup, edge, backends, earlier: Vec::new(), flows: 0 }
     }
 
     /// Starts calls from a phone of their own.
@@ -102,12 +106,12 @@ impl Scene {
         let mut events = caller.events();
         let ids: std::collections::BTreeSet<String> =
             events.iter().map(|event| event.name.call_id.clone()).collect();
-        let backends = self.backends.iter().flat_map(Sipp::events);
+        let backends = self.backends.iter().flat_map(Backend::events);
         let of_calls = backends
             .chain(self.earlier.iter().cloned())
             .filter(|event| ids.contains(&event.name.call_id));
         events.extend(of_calls);
-        Ledger::new(events)
+        Ledger { backends_repeat: self.kind == Kind::Kamailio, ..Ledger::new(events) }
     }
 
     /// Waits until so many calls of this caller were begun.
@@ -119,17 +123,16 @@ impl Scene {
         assert!(wait_until(PATIENCE, || begun() >= calls), "{calls} calls were not begun");
     }
 
-    /// A backend dies; what it logged stays.
+    /// A backend dies.
     fn kill(&mut self, index: usize) {
         self.backends[index].party().kill();
-        self.earlier.extend(self.backends[index].events());
     }
 
-    /// A backend that was killed is started again at its address.
+    /// A backend that was killed is started again at its address; what it logged stays.
     fn restart(&mut self, index: usize) {
+        self.earlier.extend(self.backends[index].own_events());
         let place = self.place.part("again");
-        let station = self.backends[index].station().clone();
-        self.backends[index] = Sipp::callee(&place, station, "heal", "");
+        self.backends[index].restart(&place);
     }
 
     /// Waits until the edge has logged this of a backend, so many times.
@@ -151,14 +154,21 @@ impl Scene {
 
     /// Waits until /metrics says how many backends take new keys, and how many do not.
     fn wait_usable(&self, usable: u64, out: u64) {
-        let mut seen = (0, 0);
+        self.wait_counts(usable, out, 0);
+    }
+
+    /// The same, and how many have left the pool.
+    fn wait_counts(&self, usable: u64, out: u64, leaving: u64) {
+        let wanted = (usable, out, leaving);
+        let mut seen = (0, 0, 0);
         let agreed = wait_until(PATIENCE, || {
             let Some(metrics) = self.edge.metrics() else { return true };
             let count = |state| metrics.sum("sipedge_backends", &[state]);
-            seen = (count("state=\"usable\""), count("state=\"out\""));
-            seen == (usable, out)
+            let leaving = count("state=\"leaving\"");
+            seen = (count("state=\"usable\""), count("state=\"out\""), leaving);
+            seen == wanted
         });
-        assert!(agreed, "usable and out: {seen:?} instead of {usable} and {out}");
+        assert!(agreed, "usable, out and leaving: {seen:?} instead of {wanted:?}");
     }
 }
 

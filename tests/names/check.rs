@@ -46,6 +46,11 @@ fn check_shows_what_names_stand_for_and_warns_of_those_that_do_not_resolve() {
         err.contains("gone.sip.test does not resolve now: gone.sip.test has no IPv4 address"),
         "{err}"
     );
+    // It points at the second of the three.
+    let text = fs::read_to_string(&path).expect("a file of our own");
+    let line = 1 + text.lines().position(|line| line.contains("gone.sip.test")).expect("there");
+    assert!(err.contains(&format!(":{line}:")), "{err}");
+    assert!(err.contains("^".repeat("sip:gone.sip.test".len()).as_str()), "{err}");
     assert!(
         err.contains("pool servers: self.sip.test: 127.0.0.1:5060 is our own listener"),
         "{err}"

@@ -15,7 +15,7 @@ use crate::sip::message::Method;
 mod fleet;
 mod traffic;
 
-pub use traffic::{BackendLabels, PoolLabels};
+pub use traffic::{BackendLabels, PoolLabels, Use};
 
 /// The names of what is counted, in the order of the table.
 #[derive(Debug, Clone, Default)]

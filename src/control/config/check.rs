@@ -13,6 +13,7 @@ use super::{Config, address};
 
 mod admin;
 mod backends;
+mod dispatcher;
 mod dns;
 mod failover;
 mod limits;

@@ -118,6 +118,34 @@ impl Problems {
         self.push(Severity::Warning, 0, None, message.into(), help.into());
     }
 
+    /// Records a warning where this URI is written, in any of the files; about the first as a whole when it is written in
+    /// another way.
+    pub fn warning_at_uri(
+        &mut self,
+        uri: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let is_end = |byte: Option<u8>| {
+            byte.is_none_or(|byte| byte.is_ascii_whitespace() || b"\"'".contains(&byte))
+        };
+        // A list may leave out the scheme.
+        let forms = [uri, uri.strip_prefix("sip:").unwrap_or(uri)];
+        let place = self.files.iter().enumerate().find_map(|(file, source)| {
+            let bytes = source.text.as_bytes();
+            let forms = forms.iter().filter(|form| !form.is_empty());
+            let places = forms.flat_map(|form| source.text.match_indices(form));
+            let mut spans = places.map(|(start, form)| start..start + form.len());
+            let is_whole = |span: &Range<usize>| {
+                let before = span.start.checked_sub(1).map(|at| bytes[at]);
+                is_end(before) && is_end(bytes.get(span.end).copied())
+            };
+            Some((file, spans.find(is_whole)?))
+        });
+        let (file, span) = place.map_or((0, None), |(file, span)| (file, Some(span)));
+        self.push(Severity::Warning, file, span, message.into(), help.into());
+    }
+
     /// Takes in another file, so that problems can point into it.
     pub fn add_file(&mut self, path: &Path, text: &str) -> usize {
         self.files.push(Source { path: path.to_owned(), text: text.to_owned() });

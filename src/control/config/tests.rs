@@ -246,6 +246,11 @@ fn ways_to_balance_that_come_later_say_so() {
     check_balance("least_load", "no balance is called");
     check_balance("kamailio:12", "not done by the edge");
     check_balance("kamailio:99", "no balance is called");
+    let key = "key = \"from\"\nbalance = \"kamailio:7\"\nbackends";
+    check(
+        &GOOD.replace("backends", key),
+        &["7:7 balance = \"kamailio:7\" hashes a header field, not \"from\""],
+    );
 }
 
 #[test]

@@ -128,6 +128,21 @@ mod tests {
         near(latency.view().estimate_ms, 60.0);
     }
 
+    /// Twelve answers of 0 or 1 ms, which Kamailio 5.6.3 had as AVG 0.416667, STD 0.514929, EST 0.424, MAX 1.
+    #[test]
+    fn the_figures_of_a_kamailio_are_found_again() {
+        let mut latency = Latency::default();
+        for sample in [1, 0, 1, 0, 1, 0, 1, 0, 0, 0, 0, 1] {
+            latency.add(sample * 1_000);
+        }
+        let view = latency.view();
+        let rounded = |ms: f64| format!("{ms:.6}");
+        assert_eq!(
+            [view.mean_ms, view.deviation_ms, view.estimate_ms, view.most_ms].map(rounded),
+            ["0.416667", "0.514929", "0.424000", "1.000000"]
+        );
+    }
+
     #[test]
     fn a_steady_backend_is_not_frozen() {
         let mut latency = Latency::default();

@@ -40,6 +40,11 @@ fn members_and_routes_are_named() {
         edit.lines,
         ["pool p: - sip:10.0.0.2 (leaves: its dialogs stay)", "pool p: + sip:10.0.0.3 weight 50"]
     );
+    let edit = self::edit(
+        "{ uri = \"sip:10.0.0.2\" }",
+        "{ uri = \"sip:10.0.0.2\", max_load = 5, priority = 2 }",
+    );
+    assert_eq!(edit.lines, ["pool p: sip:10.0.0.2: priority 0 -> 2 max_load 0 -> 5"]);
     let edit = self::edit("method = [\"INVITE\"]", "method = [\"BYE\"]");
     assert_eq!(edit.lines, ["route gone: INVITE -> pool p", "route 1: BYE -> pool p"]);
 }

@@ -196,6 +196,19 @@ impl Edge {
         }
     }
 
+    /// What `sipedge ctl` says to this; an error when it ends with one.
+    pub(crate) fn ctl(&self, arguments: &[&str], token: &str) -> Result<String, String> {
+        let Self::Real { admin, .. } = self else { return Ok(String::new()) };
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_sipedge"))
+            .args(["ctl", "--server", &format!("http://{admin}")])
+            .args(arguments)
+            .env("SIPEDGE_TOKEN", token)
+            .output()
+            .expect("our own program starts");
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
+    }
+
     /// Ends it with SIGTERM: it must drain and leave with exit code 0.
     pub(crate) fn stop(self) {
         match self {

@@ -22,6 +22,17 @@ impl Kamailio {
         Self::start(place, name, "backend.cfg", &[address], &[])
     }
 
+    /// Starts a registrar at `address` that passes calls on to `behind`.
+    pub(crate) fn proxy(
+        place: &Place,
+        name: &str,
+        address: SocketAddr,
+        behind: SocketAddr,
+    ) -> Self {
+        let definitions = [format!("BEHIND=\"sip:{behind}\"")];
+        Self::start(place, name, "backend.cfg", &[address], &definitions)
+    }
+
     /// Starts `config` with listeners and definitions (`-A`).
     pub(crate) fn start(
         place: &Place,
@@ -65,13 +76,21 @@ impl Kamailio {
 
     /// What it received so far, and the requests in dialogs that it had no route for.
     pub(crate) fn events(&self) -> Vec<Event> {
-        let text = self.party.log_text();
-        assert!(
-            !text.contains("LIVE lost"),
-            "{}: in-dialog requests without Route:\n{text}",
-            self.name
-        );
-        text.lines().filter_map(|line| self.event(line)).collect()
+        self.log_text()
+            .lines()
+            .filter_map(|line| self.event(line))
+            .filter(|e| e.way == Way::Received)
+            .collect()
+    }
+
+    /// What it received from `peer` so far, and what it answered there by itself.
+    pub(crate) fn events_with(&self, peer: SocketAddr) -> Vec<Event> {
+        let peer = peer.to_string();
+        // The log may end within a line.
+        let text = self.log_text();
+        let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let lines = lines.filter(|line| line.rsplit('|').nth(1) == Some(&peer));
+        lines.filter_map(|line| self.event(line.trim_end())).collect()
     }
 
     /// Its processes.
@@ -83,11 +102,21 @@ impl Kamailio {
         self.party.is_running()
     }
 
+    fn log_text(&self) -> String {
+        let text = self.party.log_text();
+        assert!(
+            !text.contains("LIVE lost"),
+            "{}: in-dialog requests without Route:\n{text}",
+            self.name
+        );
+        text
+    }
+
     fn event(&self, line: &str) -> Option<Event> {
         let (_, line) = line.split_once("LIVE ")?;
         let (kind, values) = line.split_once(' ')?;
         let mut values = values.split('|');
-        let status = if kind == "response" { values.next()?.parse().ok()? } else { 0 };
+        let status = if kind == "request" { 0 } else { values.next()?.parse().ok()? };
         let name = Name {
             status,
             method: values.next()?.to_owned(),
@@ -97,10 +126,17 @@ impl Kamailio {
         Some(Event {
             party: self.name.clone(),
             side: Side::Backend,
-            way: Way::Received,
-            at_us: 0,
+            way: if kind == "answer" { Way::Sent } else { Way::Received },
+            at_us: values.nth(1).and_then(of_day_us)?,
             name,
             text: line.to_owned(),
         })
     }
+}
+
+/// Microseconds of the day of `seconds.microseconds` since 1970.
+fn of_day_us(time: &str) -> Option<u64> {
+    const DAY_SECONDS: u64 = 24 * 60 * 60;
+    let (seconds, micros) = time.trim_end().split_once('.')?;
+    Some(seconds.parse::<u64>().ok()? % DAY_SECONDS * 1_000_000 + micros.parse::<u64>().ok()?)
 }

@@ -35,6 +35,8 @@ impl Party {
             .args(["--pdeathsig", "KILL", "--"])
             .args(command)
             .env("TERM", "dumb")
+            // The logs of all parties have one clock.
+            .env("TZ", "UTC")
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)

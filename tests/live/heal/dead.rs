@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
+use super::backend::Kind;
 use super::fates::{Fates, all_good, fates, homes, part};
 use super::{PATIENCE, PROBE_INTERVAL, PROBE_TIMEOUT, SLACK, Scene, T1, last_us, micros, party};
-use crate::harness::ledger::{Ledger, Way};
-use crate::harness::need::Need;
+use crate::harness::ledger::{Ledger, Side, Way};
 use crate::harness::sipp::Load;
 use crate::harness::wait_until;
 use crate::runner::{Case, Place};
@@ -15,6 +15,8 @@ use crate::runner::{Case, Place};
 /// Calls of each flow; a third of them are the dead one's.
 const CALLS: u32 = 600;
 const CALLS_PER_SECOND: u32 = 200;
+/// Behind a Kamailio there is a SIPp, and it logs each message.
+const CALLS_PER_SECOND_KAMAILIO: u32 = 150;
 const HOLD: Duration = Duration::from_millis(200);
 /// So many calls of a flow are begun before something happens.
 const BEFORE: usize = 150;
@@ -53,35 +55,46 @@ impl Blow {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    let needs = [Need::Sipp, Need::RealEdge];
-    let case = |name: &str, run: fn(&Place)| Case::new(format!("heal/{name}"), needs, run);
+    let case = |name: &str, kind: Kind, blow, slow_start_s| {
+        let run = move |place: &Place| dies_and_returns(place, kind, blow, slow_start_s);
+        Case::new(format!("heal/{name}"), kind.needs(), run)
+    };
     vec![
-        case("killed-and-restarted", |place| dies_and_returns(place, Blow::Kill, 0)),
-        case("stopped-and-continued", |place| dies_and_returns(place, Blow::Stop, 0)),
-        case("slow-start", |place| dies_and_returns(place, Blow::Kill, 2)),
+        case("killed-and-restarted", Kind::Sipp, Blow::Kill, 0),
+        case("stopped-and-continued", Kind::Sipp, Blow::Stop, 0),
+        case("slow-start", Kind::Sipp, Blow::Kill, 2),
+        case("kamailio-killed-and-restarted-slowly", Kind::Kamailio, Blow::Kill, 2),
+        case("kamailio-stopped-and-continued", Kind::Kamailio, Blow::Stop, 0),
     ]
 }
 
-fn load() -> Load {
-    Load { calls_per_second: CALLS_PER_SECOND, hold: HOLD, ..Load::calls(CALLS) }
+fn load(kind: Kind) -> Load {
+    let calls_per_second = match kind {
+        Kind::Sipp => CALLS_PER_SECOND,
+        Kind::Kamailio => CALLS_PER_SECOND_KAMAILIO,
+    };
+    Load { calls_per_second, hold: HOLD, ..Load::calls(CALLS) }
 }
 
-fn dies_and_returns(place: &Place, blow: Blow, slow_start_s: u32) {
-    let mut scene = Scene::start(place, |setup| {
+/// Phones that register meanwhile, as long as the calls come.
+fn registering() -> Load {
+    Load { calls_per_second: 80, ..Load::calls(240) }
+}
+
+fn dies_and_returns(place: &Place, kind: Kind, blow: Blow, slow_start_s: u32) {
+    let mut scene = Scene::start(place, kind, |setup| {
         setup.pool = format!("slow_start_s = {slow_start_s}\n");
     });
     scene.wait_usable(3, 0);
-    let caller = scene.call("caller_heal", &load());
+    let caller = scene.call("caller_heal", &load(kind));
+    let phones = (kind == Kind::Kamailio).then(|| scene.call("phone_register", &registering()));
     scene.wait_begun(&caller, BEFORE);
     match blow {
         Blow::Kill => scene.kill(DEAD),
         Blow::Stop => scene.backends[DEAD].party().signal("STOP"),
     }
     // Its last word: a probe or a call of a moment before.
-    let blow_us = match blow {
-        Blow::Kill => last_us(&scene.earlier),
-        Blow::Stop => last_us(&scene.backends[DEAD].events()),
-    };
+    let blow_us = last_us(&scene.backends[DEAD].own_events());
     scene.wait_logged(DEAD, "trying -> inactive", 1);
     scene.wait_logged(DEAD, "active -> trying", 1);
     scene.wait_usable(2, 1);
@@ -89,8 +102,11 @@ fn dies_and_returns(place: &Place, blow: Blow, slow_start_s: u32) {
     let died = fates(&ledger);
     let moved = calls_of_the_dead(&scene, &died, blow, blow_us);
     calls_of_others(&ledger, &died);
+    if let Some(phones) = phones {
+        registrations(&scene.finish(phones), blow, blow_us);
+    }
 
-    let returned = comes_back(&mut scene, blow, slow_start_s > 0);
+    let returned = comes_back(&mut scene, kind, blow, slow_start_s > 0);
     // The keys of the dead one are those that have it as their home now; they came from elsewhere when it was dead.
     let home = party(DEAD);
     let of_dead = |number: &u32| returned.get(number) == Some(&home);
@@ -106,14 +122,21 @@ fn dies_and_returns(place: &Place, blow: Blow, slow_start_s: u32) {
 
 /// A call that the dead one never answered is answered by exactly one other, in time. Gives the calls that needed it.
 fn calls_of_the_dead(scene: &Scene, died: &Fates, blow: Blow, blow_us: u64) -> Vec<u32> {
-    let address = scene.setup.backends[DEAD].to_string();
+    let address = scene.backends[DEAD].contact().to_string();
     let mut moved = Vec::new();
-    let mut slowest_us = 0;
+    let (mut slowest_us, mut hanging) = (0, 0);
     for (number, fate) in died {
         let others = fate.takers.iter().filter(|taker| **taker != party(DEAD)).count();
         if fate.answered_by.contains(&address) {
             assert_eq!(others, 0, "call {number} was answered, and went on to another: {fate:?}");
             assert_eq!(fate.answered_by.len(), 1, "call {number} was answered by two: {fate:?}");
+            continue;
+        }
+        // It said 100 with its last breath: the phone repeats nothing, and no other may get it.
+        if others == 0 && fate.is_under_way {
+            let early_us = blow_us.saturating_sub(fate.begun_us);
+            assert!(early_us < micros(SLACK), "call {number} hung before it died: {fate:?}");
+            hanging += 1;
             continue;
         }
         assert_eq!(others, 1, "call {number} was not given to one other backend: {fate:?}");
@@ -134,8 +157,34 @@ fn calls_of_the_dead(scene: &Scene, died: &Fates, blow: Blow, blow_us: u64) -> V
         slowest_us < micros(blow.answered_within() + SLACK),
         "a call waited {slowest_us} us for its answer"
     );
-    println!("  {blow:?}: {} calls moved, the slowest answered after {slowest_us} us", moved.len());
+    println!(
+        "  {blow:?}: {} calls moved, the slowest answered after {slowest_us} us; {hanging} hung",
+        moved.len()
+    );
     moved
+}
+
+/// Each REGISTER is answered, as SIPp saw; by one other at most, and once where the dead one never had it.
+fn registrations(ledger: &Ledger, blow: Blow, blow_us: u64) {
+    let mut moved = 0;
+    for call_id in ledger.call_ids() {
+        let events = || ledger.events.iter().filter(|event| event.name.call_id == call_id);
+        let sent: Vec<_> =
+            events().filter(|e| e.side == Side::Phone && e.way == Way::Sent).collect();
+        let takers: Vec<_> = events()
+            .filter(|e| e.side == Side::Backend && e.way == Way::Received)
+            .map(|e| e.party.clone())
+            .collect();
+        let others = takers.iter().filter(|taker| **taker != party(DEAD)).count();
+        assert!(others <= 1, "{call_id} was given to others {others} times: {takers:?}");
+        if sent.len() == 1 {
+            assert_eq!(takers.len(), 1, "{call_id} came to {takers:?}");
+        } else if sent.iter().any(|event| event.at_us > blow_us) {
+            moved += usize::from(others == 1);
+        }
+    }
+    // ICMP tells so soon that none may meet one that was killed.
+    assert!(moved > 0 || blow == Blow::Kill, "no REGISTER met the one that stands still");
 }
 
 /// What goes between a phone and another backend is neither lost nor doubled.
@@ -150,10 +199,11 @@ fn calls_of_others(ledger: &Ledger, died: &Fates) {
 /// The backend comes back while calls come in; no call is lost. Gives the home of each number in the end.
 fn comes_back(
     scene: &mut Scene,
+    kind: Kind,
     blow: Blow,
     is_slow: bool,
 ) -> std::collections::BTreeMap<u32, String> {
-    let caller = scene.call("caller_heal", &load());
+    let caller = scene.call("caller_heal", &load(kind));
     scene.wait_begun(&caller, BEFORE / 2);
     let silent_us = match blow {
         Blow::Kill => {
@@ -161,7 +211,7 @@ fn comes_back(
             0
         }
         Blow::Stop => {
-            let events = scene.backends[DEAD].events();
+            let events = scene.backends[DEAD].own_events();
             scene.backends[DEAD].party().signal("CONT");
             last_us(&events)
         }
@@ -177,8 +227,8 @@ fn comes_back(
     let first_us = first.min().expect("it got calls again");
     let probes = scene.backends[DEAD].events();
     let good = probes.iter().filter(|event| {
-        let is_answer = event.way == Way::Sent && event.name.method == "OPTIONS";
-        is_answer && event.at_us > silent_us && event.at_us <= first_us + micros(GRACE)
+        let is_probe = event.way == Way::Received && event.name.method == "OPTIONS";
+        is_probe && event.at_us > silent_us && event.at_us <= first_us + micros(GRACE)
     });
     let good = good.count();
     assert!(good >= RISE, "it got calls after {good} good probes");
@@ -187,7 +237,8 @@ fn comes_back(
         let over = wait_until(PATIENCE, || scene.edge.log().contains("slow start is over"));
         assert!(over, "the slow start has no end:\n{}", scene.edge.log());
     }
-    let settled = scene.run(&Load { calls_per_second: 400, ..load() });
+    let settled =
+        scene.run(&Load { calls_per_second: 2 * load(kind).calls_per_second, ..load(kind) });
     settled.conserved().expect("nothing is lost or duplicated");
     let homes = homes(&fates(&settled));
     let early = back.iter().filter(|(number, fate)| {

@@ -5,6 +5,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use super::backend::Kind;
 use super::fates::{all_good, fates};
 use super::{PATIENCE, Scene};
 use crate::harness::need::Need;
@@ -27,7 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn drained(place: &Place) {
     let hook = place.path("hook-ran");
-    let mut scene = Scene::start(place, |setup| {
+    let mut scene = Scene::start(place, Kind::Sipp, |setup| {
         setup.node = format!(
             "drain_seconds = {DRAIN_SECONDS}\ndrain_hook = [\"/usr/bin/touch\", \"{}\"]\n",
             hook.display()

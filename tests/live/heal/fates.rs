@@ -18,6 +18,8 @@ pub(super) struct Fate {
     pub(super) answered_us: Option<u64>,
     /// Who answered, by the Contact in responses that the phone got.
     pub(super) answered_by: BTreeSet<String>,
+    /// Any response to its INVITE came, a 100 too.
+    pub(super) is_under_way: bool,
     /// Its BYE was answered.
     pub(super) is_ended: bool,
     /// The parties that got its INVITE.
@@ -64,6 +66,7 @@ pub(super) fn fates(ledger: &Ledger) -> Fates {
                     fate.answered_us = Some(event.at_us);
                 }
             }
+            (Side::Phone, Way::Received, "INVITE", 100) => fate.is_under_way = true,
             (Side::Phone, _, "BYE", 200) => fate.is_ended = true,
             _ => {}
         }
@@ -90,5 +93,5 @@ pub(super) fn all_good<'a>(fates: impl Iterator<Item = (&'a u32, &'a Fate)>) -> 
 pub(super) fn part<'a>(ledger: &Ledger, fates: impl Iterator<Item = &'a Fate>) -> Ledger {
     let ids: BTreeSet<&str> = fates.map(|fate| fate.call_id.as_str()).collect();
     let events = ledger.events.iter().filter(|e| ids.contains(e.name.call_id.as_str()));
-    Ledger::new(events.cloned().collect())
+    Ledger { backends_repeat: ledger.backends_repeat, ..Ledger::new(events.cloned().collect()) }
 }

@@ -1,13 +1,13 @@
-//! An operator drains, disables and enables a backend under calls, over the API.
+//! An operator drains, disables and enables a backend under calls, over the API, and with `sipedge ctl`.
 //!
 //! Owns: what is promised to the calls that stand and to those that begin.
 
 use std::time::Duration;
 
+use super::backend::Kind;
 use super::fates::{all_good, fates, homes};
 use super::{Scene, last_us, micros, party};
 use crate::harness::ledger::Way;
-use crate::harness::need::Need;
 use crate::harness::sipp::Load;
 use crate::runner::{Case, Place};
 
@@ -18,17 +18,29 @@ const OUT: usize = 1;
 const TOKEN: &str = "live-test-token-live-test-token";
 
 pub(super) fn cases() -> Vec<Case> {
-    let needs = [Need::Sipp, Need::RealEdge];
-    vec![Case::new("heal/drained-and-disabled-by-hand", needs, by_hand)]
+    let case = |name: &str, kind: Kind| {
+        Case::new(format!("heal/{name}"), kind.needs(), move |place: &Place| by_hand(place, kind))
+    };
+    vec![
+        case("drained-and-disabled-by-hand", Kind::Sipp),
+        case("kamailio-drained-and-disabled-by-ctl", Kind::Kamailio),
+    ]
 }
 
-fn by_hand(place: &Place) {
-    let mut scene = Scene::start(place, |setup| setup.more = format!("token = \"{TOKEN}\"\n"));
+fn by_hand(place: &Place, kind: Kind) {
+    let mut scene =
+        Scene::start(place, kind, |setup| setup.more = format!("token = \"{TOKEN}\"\n"));
     let path = |action: &str, scene: &Scene| {
         let uri = format!("sip%3A{}", scene.setup.backends[OUT].to_string().replace(':', "%3A"));
         format!("/api/v1/pools/backends/backends/{uri}/{action}")
     };
     let tell = |action: &str, scene: &Scene| {
+        if kind == Kind::Kamailio {
+            let uri = format!("sip:{}", scene.setup.backends[OUT]);
+            let said = scene.edge.ctl(&[action, "backends", &uri], TOKEN);
+            said.unwrap_or_else(|error| panic!("ctl {action}: {error}"));
+            return;
+        }
         let status = scene.edge.post(&path(action, scene), TOKEN);
         assert_eq!(status, Some(200), "{action}:\n{}", scene.edge.log());
     };
@@ -62,14 +74,14 @@ fn by_hand(place: &Place) {
 
     tell("disable", &scene);
     scene.wait_usable(2, 1);
-    let disabled_us = last_us(&scene.backends[OUT].events());
+    let disabled_us = last_us(&scene.backends[OUT].own_events());
     let disabled = fates(&scene.run(&load));
     all_good(disabled.iter()).expect("each call is good without it");
     let there = disabled.values().filter(|fate| fate.takers.contains(&home)).count();
     assert_eq!(there, 0, "calls at one that is disabled");
     // A probe may have been under way.
     let quiet_us = disabled_us + micros(super::PROBE_TIMEOUT);
-    let heard = scene.backends[OUT].events();
+    let heard = scene.backends[OUT].own_events();
     let heard = heard.iter().filter(|e| e.way == Way::Received && e.at_us > quiet_us).count();
     assert_eq!(heard, 0, "one that is disabled is not probed");
     tell("enable", &scene);

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
+use super::backend::Kind;
 use super::fates::{Fates, all_good, fates, homes};
 use super::{PATIENCE, Scene, last_us, party};
 use crate::harness::edge::Setup;
 use crate::harness::ledger::{Event, Ledger, Side, Way};
-use crate::harness::need::Need;
 use crate::harness::sipp::Load;
 use crate::harness::{free_address, loopback, wait_until};
 use crate::runner::{Case, Place};
@@ -19,9 +19,14 @@ const BEFORE: usize = 120;
 const LEAVER: usize = 1;
 
 pub(super) fn cases() -> Vec<Case> {
-    let needs = [Need::Sipp, Need::RealEdge];
-    let case = |name: &str, run: fn(&Place)| Case::new(format!("heal/{name}"), needs, run);
-    vec![case("leaves-and-returns", leaves_and_returns), case("reload-refused", refused)]
+    let case = |name: &str, kind: Kind, run: fn(&Place, Kind)| {
+        Case::new(format!("heal/{name}"), kind.needs(), move |place: &Place| run(place, kind))
+    };
+    vec![
+        case("leaves-and-returns", Kind::Sipp, leaves_and_returns),
+        case("kamailio-leaves-and-returns", Kind::Kamailio, leaves_and_returns),
+        case("reload-refused", Kind::Sipp, refused),
+    ]
 }
 
 fn load(hold: Duration) -> Load {
@@ -29,8 +34,8 @@ fn load(hold: Duration) -> Load {
 }
 
 /// Its dialogs end in both directions through the edge; new calls go elsewhere until it is back.
-fn leaves_and_returns(place: &Place) {
-    let mut scene = Scene::start(place, |_| ());
+fn leaves_and_returns(place: &Place, kind: Kind) {
+    let mut scene = Scene::start(place, kind, |_| ());
     let by_caller = scene.call("caller_heal", &load(Duration::from_secs(1)));
     // These end when the callee says BYE.
     let by_callee = scene.call("caller_heal_wait", &load(Duration::ZERO));
@@ -43,7 +48,7 @@ fn leaves_and_returns(place: &Place) {
     wait_taken(&scene, 1);
     let gone_us = last_us(&by_caller.events()).max(last_us(&by_callee.events()));
     // The one that left is still known, and gets no new keys.
-    scene.wait_usable(2, 1);
+    scene.wait_counts(2, 0, 1);
     let (by_caller, by_callee) = (scene.finish(by_caller), scene.finish(by_callee));
     for ledger in [&by_caller, &by_callee] {
         ledger.conserved().expect("nothing is lost or duplicated by a reload");
@@ -72,8 +77,8 @@ fn leaves_and_returns(place: &Place) {
 }
 
 /// A mistake, and another address of a listener: what ran goes on unchanged.
-fn refused(place: &Place) {
-    let mut scene = Scene::start(place, |_| ());
+fn refused(place: &Place, kind: Kind) {
+    let mut scene = Scene::start(place, kind, |_| ());
     let before = homes(&fates(&scene.run(&load(Duration::ZERO))));
     let caller = scene.call("caller_heal", &load(Duration::from_millis(500)));
     scene.wait_begun(&caller, BEFORE / 2);

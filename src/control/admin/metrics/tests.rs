@@ -5,8 +5,12 @@ use crate::bpf::Picks;
 use crate::datapath::traffic::{BackendTraffic, PoolTraffic};
 
 fn labels() -> Labels {
-    let backend = |uri: &str, meter, usable| BackendLabels { uri: uri.to_owned(), meter, usable };
-    let backends = vec![backend("sip:10.0.0.1", 4, true), backend("sip:10.0.0.2", 2, false)];
+    let backend = |uri: &str, meter, state| BackendLabels { uri: uri.to_owned(), meter, state };
+    let backends = vec![
+        backend("sip:10.0.0.1", 4, Use::Usable),
+        backend("sip:10.0.0.2", 2, Use::Out),
+        backend("sip:10.0.0.3", 5, Use::Leaving),
+    ];
     let pools = vec![PoolLabels { name: "servers".to_owned(), meter: 1, backends }];
     Labels { node: "edge \"a\"".to_owned(), listeners: vec!["public".to_owned()], pools, rules: 2 }
 }
@@ -38,7 +42,9 @@ fn every_reason_and_backend_stands_there_before_anything_happens() {
         "sipedge_pool_messages_total{pool=\"servers\",method=\"BYE\",way=\"response_to\"} 0\n",
         "sipedge_pool_latency_seconds_bucket{pool=\"servers\",le=\"0.001\"} 0\n",
         "sipedge_pool_latency_seconds_count{pool=\"servers\"} 0\n",
+        "sipedge_backends{pool=\"servers\",state=\"usable\"} 1\n",
         "sipedge_backends{pool=\"servers\",state=\"out\"} 1\n",
+        "sipedge_backends{pool=\"servers\",state=\"leaving\"} 1\n",
         "sipedge_responses_total{class=\"5xx\",origin=\"edge\"} 0\n",
         "sipedge_latency_seconds_sum{shard=\"0\"} 0\n",
         "sipedge_hops_total{shard=\"1\"} 0\n",

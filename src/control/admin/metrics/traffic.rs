@@ -28,7 +28,23 @@ pub struct BackendLabels {
     /// The number of its counters.
     pub meter: u32,
     /// Whether new keys may go to it.
-    pub usable: bool,
+    pub state: Use,
+}
+
+/// What new keys have of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// They may go to it.
+    Usable,
+    /// It is in the pool, and they may not.
+    Out,
+    /// It has left the pool, and is known for its dialogs.
+    Leaving,
+}
+
+impl Use {
+    const ALL: [(Self, &str); 3] =
+        [(Self::Usable, "usable"), (Self::Out, "out"), (Self::Leaving, "leaving")];
 }
 
 impl PoolLabels {
@@ -38,12 +54,12 @@ impl PoolLabels {
         let member = |backend: &view::Backend| BackendLabels {
             uri: backend.uri.clone(),
             meter: backend.meter,
-            usable: backend.takes_new,
+            state: if backend.takes_new { Use::Usable } else { Use::Out },
         };
         let leaver = |leaver: &view::Leaving| BackendLabels {
             uri: leaver.uri.clone(),
             meter: leaver.meter,
-            usable: false,
+            state: Use::Leaving,
         };
         let members = pool.backends.iter().map(member);
         Self {
@@ -93,12 +109,12 @@ fn backends(w: &mut Writer<'_>, pools: &[PoolLabels], traffic: &Traffic) -> fmt:
         }
     }
     let name = "sipedge_backends";
-    w.family(name, "gauge", "Backends of a pool that new keys may go to, and those out of use.")?;
+    w.family(name, "gauge", "Backends of a pool: usable for new keys, out of use, or leaving since an edit took them out.")?;
     for pool in pools {
-        let usable = pool.backends.iter().filter(|backend| backend.usable).count();
-        w.sample(name, &[("pool", &pool.name), ("state", &"usable")], usable)?;
-        let out = pool.backends.len() - usable;
-        w.sample(name, &[("pool", &pool.name), ("state", &"out")], out)?;
+        for (state, word) in Use::ALL {
+            let count = pool.backends.iter().filter(|backend| backend.state == state).count();
+            w.sample(name, &[("pool", &pool.name), ("state", &word)], count)?;
+        }
     }
     Ok(())
 }

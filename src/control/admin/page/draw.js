@@ -49,12 +49,30 @@ function spelled(us) {
   return us >= 1e3 ? `${us / 1e3} ms` : `${us} µs`;
 }
 
-// `columns`: counts by bucket, oldest first; `bounds`: the upper bound of each bucket but the last. `room` columns fit.
-export function heat(canvas, columns, bounds, room) {
+// Cells narrower than this cannot be told apart.
+const CELL = 3;
+const LEFT = 72;
+
+// Sums of so many columns that each is at least CELL wide; how many: `size`. `first` is the number of the first column since some beginning, so that
+// the same ones stay together while time goes on.
+function grouped(columns, first, room, width) {
+  const size = Math.max(1, Math.ceil(CELL * room / Math.max(1, width)));
+  const groups = [];
+  columns.forEach((counts, index) => {
+    if (!index || (first + index) % size === 0) groups.push(counts.slice());
+    else counts.forEach((count, place) => { groups[groups.length - 1][place] += count; });
+  });
+  return { groups, room: Math.ceil(room / size), size };
+}
+
+// `columns`: counts by bucket, oldest first, the first of them number `first`; `bounds`: the upper bound of each bucket but the
+// last. `places` columns fit. Gives how many columns make one cell.
+export function heat(canvas, columns, first, bounds, places) {
   const surface = prepared(canvas);
-  if (!surface || !bounds.length) return;
+  if (!surface || !bounds.length) return 1;
   const { pen, width, height } = surface;
-  const shown = columns.slice(-room);
+  const { groups, room, size } = grouped(columns.slice(-places), first, places, width - LEFT);
+  const shown = groups.slice(-room);
   const used = bounds.map(() => 0).concat(0);
   let most = 1;
   for (const counts of shown) counts.forEach((count, place) => {
@@ -66,7 +84,7 @@ export function heat(canvas, columns, bounds, room) {
   if (low < 0) low = 0;
   while (high > low + 7 && !used[high]) high -= 1;
   low = Math.max(0, Math.min(low, high - 7));
-  const left = 72, rows = high - low + 1;
+  const left = LEFT, rows = high - low + 1;
   const cell = { width: (width - left) / room, height: height / rows };
   const rgb = colour("--heat");
   pen.font = "12px system-ui, sans-serif";
@@ -76,7 +94,7 @@ export function heat(canvas, columns, bounds, room) {
     const y = height - (place - low + 1) * cell.height;
     pen.fillStyle = colour("--faint");
     const text = place < bounds.length ? `≤ ${spelled(bounds[place])}` : `> ${spelled(bounds[place - 1])}`;
-    if (cell.height > 12 || (place - low) % 2 === 0) pen.fillText(text, left - 8, y + cell.height / 2);
+    if (cell.height > 12 || (place - low) % 2 === 0) pen.fillText(text, left - 8, Math.min(height - 7, Math.max(7, y + cell.height / 2)));
     pen.fillStyle = `rgba(${rgb}, 0.05)`;
     pen.fillRect(left, y, width - left, Math.max(1, cell.height - 1));
   }
@@ -86,10 +104,11 @@ export function heat(canvas, columns, bounds, room) {
     const next = Math.round(width - (shown.length - index - 1) * cell.width);
     for (let place = low; place <= high; place += 1) {
       if (!counts[place]) continue;
-      const strength = 0.15 + 0.85 * Math.log1p(counts[place]) / Math.log1p(most);
+      const strength = 0.3 + 0.7 * Math.log1p(counts[place]) / Math.log1p(most);
       pen.fillStyle = `rgba(${rgb}, ${strength.toFixed(2)})`;
       const y = height - (place - low + 1) * cell.height;
       pen.fillRect(x, y, next - x, Math.max(1, cell.height - 1));
     }
   });
+  return size;
 }

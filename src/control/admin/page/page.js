@@ -47,6 +47,14 @@ function stateOf(backend) {
   return [health.state, "good"];
 }
 
+// What changes something: nobody drains what drains, or enables what is enabled.
+function actionsOf(backend) {
+  const health = backend.health;
+  if (!health) return [];
+  if (health.state === "disabled") return ["enable"];
+  return health.draining ? ["disable", "enable"] : ["drain", "disable"];
+}
+
 // A row of a backend, made once; its parts are written each second.
 function rowOf(pool, backend) {
   const key = JSON.stringify([pool.name, backend.uri]);
@@ -71,9 +79,11 @@ function rowOf(pool, backend) {
   row.why = make("div", "why faint");
   row.acts = make("div", "acts writes");
   row.acts.hidden = true;
+  row.buttons = new Map();
   for (const action of ["drain", "disable", "enable"]) {
     const button = make("button", "", action);
     button.type = "button";
+    row.buttons.set(action, button);
     const path = `pools/${encodeURIComponent(pool.name)}/backends/${encodeURIComponent(backend.uri)}/${action}`;
     button.addEventListener("click", () => post(path, action === "disable" ? `Disable ${backend.uri}?` : ""));
     row.acts.append(button);
@@ -88,6 +98,10 @@ function writeBackend(pool, backend) {
   const [state, kind] = stateOf(backend);
   say(row.state, state);
   row.state.className = `pill ${kind}`;
+  const actions = actionsOf(backend);
+  for (const [action, button] of row.buttons) button.hidden = !actions.includes(action);
+  // A balance that looks at no key gives no share of keys.
+  row.bar.parentElement.hidden = backend.share === null;
   row.bar.style.width = `${(backend.share || 0) * 100}%`;
   say(row.share, backend.share === null ? "–" : `${number.format(backend.share * 100)} %`);
   say(row.rate, `${number.format(backend.traffic ? backend.traffic.requests_per_second : 0)} /s`);
@@ -185,7 +199,9 @@ function writeCurves() {
     say(byId(name), whole.format(values.length ? values[values.length - 1] : 0));
     curve(byId(`${name}-curve`), values, colour(ink), CURVE);
   }
-  heat(byId("heat"), seen.samples.map((sample) => sample.latency_counts), seen.bounds, KEPT);
+  const first = seen.samples.length ? Math.round(seen.samples[0].at_ms / 1000) : 0;
+  const seconds = heat(byId("heat"), seen.samples.map((sample) => sample.latency_counts), first, seen.bounds, KEPT);
+  say(byId("heat-cell"), `${seconds} s`);
 }
 
 function write({ node, sample, drops, shards, streams }) {

@@ -1,8 +1,9 @@
 //! The backends of a pool: written in the configuration, or in a dispatcher list beside it.
 //!
-//! Owns: weights, and how a destination of a list becomes a backend.
+//! Owns: weights, and how a destination of a list becomes a backend. What a list says in vain is told by `dispatcher`.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::super::address::Complaint;
@@ -10,6 +11,7 @@ use super::super::file::{At, Backend as FileBackend, Pool as FilePool};
 use super::super::list::{self, Flags, List};
 use super::super::problem::{Problems, Severity};
 use super::super::{Backend, Target, address};
+use super::dispatcher::{self, Listed};
 use super::pool::{Found, Place};
 use super::{accept, within};
 use crate::control::health::Declared;
@@ -31,6 +33,7 @@ pub(super) fn check(
     section: &FilePool,
     balance: Spec,
     folder: &Path,
+    socket: Option<SocketAddr>,
     problems: &mut Problems,
 ) -> Vec<Found> {
     if let (Some(set), None) = (&section.set, &section.list) {
@@ -40,7 +43,10 @@ pub(super) fn check(
         (Some(backends), None) if !backends.value.is_empty() => {
             backends.value.iter().filter_map(|entry| written(entry, balance, problems)).collect()
         }
-        (None, Some(list)) => listed(list, section.set.as_ref(), balance, folder, problems),
+        (None, Some(list)) => {
+            let set = section.set.as_ref();
+            listed(list, set, balance, folder, socket, problems)
+        }
         (Some(backends), Some(list)) => {
             let message = "this pool has both `backends` and `list`";
             problems.error(&list.span, message, "keep one of them");
@@ -127,6 +133,7 @@ fn listed(
     set: Option<&At<i64>>,
     balance: Spec,
     folder: &Path,
+    socket: Option<SocketAddr>,
     problems: &mut Problems,
 ) -> Vec<Found> {
     let number = match set {
@@ -163,6 +170,8 @@ fn listed(
         let sets: Vec<String> = sets.into_iter().collect();
         problems.missing(&at.span, message, format!("sets in it: {}", sets.join(", ")));
     }
+    let entries = list.set(number);
+    dispatcher::check(&Listed { entries, text: &text, file, balance, socket }, problems);
     let column = |line: usize, uri: &str| {
         let line = text.lines().nth(line - 1).unwrap_or_default();
         // A destination without a scheme has `sip:` put in front.
@@ -200,7 +209,7 @@ fn listed(
             }
         }
     };
-    list.set(number).iter().filter_map(entry).collect()
+    entries.iter().filter_map(entry).collect()
 }
 
 #[cfg(test)]
@@ -241,5 +250,20 @@ mod tests {
         assert_eq!(found.len(), 2, "{messages:?}");
         assert!(places[0].ends_with("d.list:2:3") && messages[0].contains("comes later"));
         assert!(places[1].ends_with("d.list:3:3") && messages[1].contains("left out"));
+    }
+
+    #[test]
+    fn a_set_that_is_not_there_names_those_that_are() {
+        let folder = std::env::temp_dir().join(format!("sipedge-set-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("d.list"), "7 sip:10.0.0.1\n3 sip:10.0.0.2\n").unwrap();
+        let text = "[[listen]]\nname = \"a\"\naddress = \"udp:192.0.2.1:5060\"\n[[pool]]\nname = \"p\"\nlist = \"d.list\"\n\
+                    set = 4\n[[route]]\npool = \"p\"\n";
+        let problems = parse(&folder.join("a.toml"), text).expect_err("no set 4");
+        std::fs::remove_dir_all(&folder).unwrap();
+        let found = problems.sorted();
+        assert_eq!(found.len(), 1, "{problems}");
+        assert!(found[0].message.ends_with("has no destination in set 4"), "{problems}");
+        assert_eq!(found[0].help, "sets in it: 3, 7");
     }
 }

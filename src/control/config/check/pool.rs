@@ -41,7 +41,8 @@ pub(super) fn check(
         let match_source = section.match_source.as_ref();
         let match_source = match_source.and_then(|at| word(at, "match_source", &words, problems));
         let spec = balance.unwrap_or_default();
-        let mut found = backends::check(section, spec, folder, problems);
+        let socket = socket(send_from, listeners);
+        let mut found = backends::check(section, spec, folder, socket, problems);
         set_families(&mut found, send_from, listeners);
         reachable(&found, send_from, listeners, problems);
         let senders = Senders { file, listeners };
@@ -179,6 +180,16 @@ fn send_from(section: &FilePool, file: &File, problems: &mut Problems) -> Option
     let names = file.listen.iter().map(|listen| listen.name.as_ref());
     let index = find_name(at, "listener", names, problems)?;
     u8::try_from(index).ok().map(ListenerId)
+}
+
+/// The one socket that a pool sends from, when there is no choice.
+fn socket(send_from: Option<ListenerId>, listeners: &[Option<Listener>]) -> Option<SocketAddr> {
+    let listener = match (send_from, listeners) {
+        (Some(id), _) => listeners.get(usize::from(id.0))?.as_ref(),
+        (None, [only]) => only.as_ref(),
+        (None, _) => None,
+    };
+    listener.map(|listener| listener.address)
 }
 
 /// A name is looked up for the IP families that can be sent to.
