@@ -4,7 +4,9 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use sipedge::sip::balance::{BackendSet, Balance, Member, Rotation, Spec, hash_key, kamailio};
+use sipedge::sip::balance::{
+    BackendSet, Balance, LoadCap, Member, Rotation, Spec, hash_key, kamailio,
+};
 
 fn compiled(count: usize, spec: &str) -> Balance {
     let uris: Vec<String> = (0..count).map(|n| format!("sip:backend{n}.example.com")).collect();
@@ -43,6 +45,20 @@ fn pick(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("rendezvous, own backend out", count), |b| {
             b.iter(|| balance.pick(black_box(Some(7)), &usable, &mut rotation));
         });
+        // Under a cap: with room at the key's own backend, and without.
+        let everybody = BackendSet::full(count);
+        let cap = LoadCap::of_thousandths(1_250);
+        for (name, hot) in [("rendezvous, capped", 9), ("rendezvous, capped and moved", 30)] {
+            let mut loads = vec![9; count];
+            loads[usize::from(own)] = hot;
+            group.bench_function(BenchmarkId::new(name, count), |b| {
+                b.iter(|| {
+                    let load = &mut |member| loads[usize::from(member)];
+                    let of = (&everybody, &[][..]);
+                    balance.pick_capped(cap, black_box(Some(7)), of, &mut rotation, load)
+                });
+            });
+        }
     }
     group.finish();
 }

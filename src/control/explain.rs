@@ -219,6 +219,10 @@ fn tell_pool(
     if candidates.len() > CANDIDATES_SHOWN_MAX {
         writeln!(out, "    and {} more", candidates.len() - CANDIDATES_SHOWN_MAX)?;
     }
+    if let Some(cap) = pool.load_cap {
+        let rule = "a node that runs passes over who has that many times the mean load";
+        writeln!(out, "  load cap     {cap}: {rule}")?;
+    }
     Ok(())
 }
 

@@ -285,6 +285,7 @@ impl Pool {
             match_source_ip: self.config.match_source_ip,
             meter: self.meter,
             failover: self.config.failover,
+            load_cap: self.config.load_cap,
         }
     }
 

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::config::Config;
 use super::summary::{key_text, rule_text};
-use crate::sip::balance::{Detail, KeyUse, Rotation, hash_key};
+use crate::sip::balance::{Detail, KeyUse, LoadCap, Rotation, hash_key};
 use crate::sip::route::table::{Pool as TablePool, Table};
 
 #[cfg(test)]
@@ -263,6 +263,11 @@ fn pool_lines(old: &super::config::Pool, new: &super::config::Pool) -> Vec<Strin
     }
     if old.failover != new.failover {
         lines.push(format!("failover: {} -> {}", failover_text(old), failover_text(new)));
+    }
+    if old.load_cap != new.load_cap {
+        let text =
+            |cap: Option<LoadCap>| cap.map_or_else(|| "off".to_owned(), |cap| cap.to_string());
+        lines.push(format!("load_cap: {} -> {}", text(old.load_cap), text(new.load_cap)));
     }
     if old.slow_start_s != new.slow_start_s {
         lines.push(format!("slow_start_s: {} -> {}", old.slow_start_s, new.slow_start_s));

@@ -133,6 +133,9 @@ fn write_pool(out: &mut String, config: &Config, pool: &Pool) -> fmt::Result {
     if let Some(listener) = pool.send_from.and_then(|id| config.listeners.get(usize::from(id.0))) {
         write!(out, ", sent from {}", listener.name)?;
     }
+    if let Some(cap) = pool.load_cap {
+        write!(out, ", none above {cap} times the mean load")?;
+    }
     writeln!(out, ", {}", probe_text(pool))?;
     let total: u32 = pool.backends.iter().map(|backend| backend.weight).sum();
     for backend in pool.backends.iter().take(BACKENDS_SHOWN_MAX) {

@@ -35,6 +35,8 @@ pub struct BackendTraffic {
 pub struct PoolTraffic {
     /// Messages that were sent on, by way (order of [`WAYS`]) and method (order of [`Method::ALL`]).
     pub messages: [[u64; Method::ALL.len()]; WAYS.len()],
+    /// Requests that its load cap kept from the backend of their key.
+    pub capped: u64,
     /// Receive to send of messages to and from it, in microseconds: see [`super::counters`].
     pub latency_us: SmallHistogram,
 }
@@ -84,7 +86,7 @@ impl Traffic {
         if is_response {
             self.on_response(now, from, decision.status);
         } else {
-            self.on_request(now, to, decision.method);
+            self.on_request(now, to, decision);
         }
         let ways = if is_response { [(to, 3), (from, 1)] } else { [(from, 2), (to, 0)] };
         let mut pool = NO_POOL;
@@ -97,14 +99,19 @@ impl Traffic {
         pool
     }
 
-    fn on_request(&mut self, now: Now, to: Option<(u32, u32)>, method: Method) {
-        let Some(traffic) = to.and_then(|(backend, _)| at(&mut self.backends, backend)) else {
-            return;
-        };
-        traffic.requests += 1;
-        // RFC 3261 17: nothing answers an ACK.
-        if method != Method::Ack {
-            traffic.last_request = now;
+    fn on_request(&mut self, now: Now, to: Option<(u32, u32)>, decision: &Decision) {
+        let Some((backend, pool)) = to else { return };
+        if let Some(traffic) = at(&mut self.backends, backend) {
+            traffic.requests += 1;
+            // RFC 3261 17: nothing answers an ACK.
+            if decision.method != Method::Ack {
+                traffic.last_request = now;
+            }
+        }
+        if decision.is_capped
+            && let Some(traffic) = at(&mut self.pools, pool)
+        {
+            traffic.capped += 1;
         }
     }
 
@@ -140,6 +147,7 @@ impl Traffic {
             {
                 *sum += other;
             }
+            sum.capped += other.capped;
             sum.latency_us.add(&other.latency_us);
         }
     }
@@ -151,6 +159,7 @@ impl Traffic {
         self.pools.resize_with(other.pools.len(), PoolTraffic::default);
         for (copy, other) in self.pools.iter_mut().zip(&other.pools) {
             copy.messages = other.messages;
+            copy.capped = other.capped;
             copy.latency_us.copy_from(&other.latency_us);
         }
     }

@@ -10,6 +10,7 @@ use super::siphash::{SipHash13, SipKey};
 
 pub mod backend_set;
 pub mod calls;
+mod cap;
 pub mod kamailio;
 mod latency;
 mod least_load;
@@ -25,6 +26,7 @@ mod weighted;
 mod tests;
 
 pub use backend_set::{BACKENDS_MAX, BackendSet};
+pub use cap::{LoadCap, Placed};
 use kamailio::Dispatcher;
 use latency::Swift;
 use least_load::LeastLoad;

@@ -24,6 +24,7 @@ use counted::Counted;
 
 mod again;
 mod balanced;
+mod capped;
 mod counted;
 mod forward;
 mod held;

@@ -212,6 +212,8 @@ pub struct Decision {
     pub key: Option<u64>,
     /// How the next hop was found.
     pub cause: Cause,
+    /// The load cap of its pool kept it from the backend that its key has.
+    pub is_capped: bool,
     /// The transaction of the probe that a response answers: what [`probe::write`] returned; else 0.
     pub transaction: u64,
     /// What Retry-After says, in the answer to a probe or in a backend's 503. Seconds; 0 when it says nothing.

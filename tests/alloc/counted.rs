@@ -1,10 +1,11 @@
-//! Nothing is allocated when a pool counts what is under way, or looks at latencies.
+//! Nothing is allocated when a pool counts what is under way, is capped by it, or looks at latencies.
 
 use std::sync::Arc;
 
-use sipedge::sip::balance::{Balance, Member, Ramp, Spec};
+use sipedge::sip::balance::{Balance, LoadCap, Member, Ramp, Spec};
 use sipedge::sip::core::Core;
 use sipedge::sip::outbox::Outbox;
+use sipedge::sip::route::table::KeySource;
 use sipedge::sip::{ListenerId, Now, Received, Verdict};
 
 use crate::{allocations, messages};
@@ -37,4 +38,34 @@ fn no_count_allocates() {
         });
         assert_eq!(counted, 0, "{name}");
     }
+}
+
+#[test]
+fn no_cap_allocates() {
+    let mut invite =
+        messages::all().into_iter().find(|m| m.name == "INVITE").expect("there is one");
+    let mut table = messages::table();
+    let pool = &mut table.pools[0];
+    pool.load_cap = Some(LoadCap::of_thousandths(1_250));
+    pool.key = KeySource::To;
+    pool.ramp = vec![Ramp { backend: 0, share: 30_000 }];
+    table.counts_requests = true;
+    let behind = |bytes: &[u8], what: &[u8]| {
+        bytes.windows(what.len()).position(|at| at == what).expect("it stands there") + what.len()
+    };
+    let branch = behind(&invite.bytes, b"branch=z9hG4bK");
+    let (mut core, mut outbox) = (Core::new(Arc::new(table), 1, 0), Outbox::new());
+    let mut moved = 0;
+    let counted = allocations(|| {
+        for number in 0..26 {
+            // Each is a transaction of its own, and none is answered.
+            invite.bytes[branch] = b'a' + number;
+            let (bytes, source) = (&invite.bytes[..], invite.source);
+            let received = Received { bytes, source, listener: ListenerId(0), truncated: false };
+            assert_eq!(core.handle(Now(1_000_000), &received, &mut outbox), Verdict::Forward);
+            moved += u32::from(outbox.decision().is_capped);
+        }
+    });
+    assert_eq!(counted, 0);
+    assert!(moved > 10, "{moved} of 26: the cap did not act");
 }

@@ -203,13 +203,16 @@ impl Pass<'_> {
             method: text.method().to_owned(),
             is_balanced,
             is_picked: self.outcome.cause != Cause::Transaction,
+            by_key: self.plan.balance != "round-robin" && !self.outcome.is_capped,
         };
-        let promises = Promises {
-            keeps: self.keeps,
-            by_key: self.plan.balance != "round-robin",
-            down: self.down,
-            has_choice: !self.usable.is_empty(),
-        };
+        if self.outcome.is_capped {
+            ledger.count("moved by a load cap");
+            let begins =
+                !matches!(text.method(), "ACK" | "CANCEL") && !text.one("To").contains(";tag=");
+            must(begins && is_balanced, Invariant::SameWay, || self.show())?;
+        }
+        let promises =
+            Promises { keeps: self.keeps, down: self.down, has_choice: !self.usable.is_empty() };
         if ledger.way(&text.branch(), way, &promises)? {
             ledger.exempt(&text.transaction(), text.call_id());
         }

@@ -122,7 +122,7 @@ impl World {
         Ok(())
     }
 
-    /// Another node with the same table gives the same bytes, unless memory or turns decided.
+    /// Another node with the same table gives the same bytes, unless memory, load or turns decided.
     fn agrees(
         &mut self,
         edge: usize,
@@ -134,6 +134,7 @@ impl World {
         let by_turns = self.plan.balance == "round-robin" && outcome.cause != Cause::Via;
         if !self.serial.is_multiple_of(TWIN_EVERY)
             || outcome.cause == Cause::Transaction
+            || outcome.is_capped
             || by_turns
         {
             return Ok(());

@@ -9,7 +9,7 @@ use sipedge::sip::core::Core;
 use sipedge::sip::outbox::Outbox;
 use sipedge::sip::route::table::Table;
 use sipedge::sip::{
-    Cause, DropReason, ListenerId, MESSAGE_BYTES_MAX, Now, Received, Verdict, steer,
+    Cause, Decision, DropReason, ListenerId, MESSAGE_BYTES_MAX, Now, Received, Verdict, steer,
 };
 
 use super::plan::Setup;
@@ -44,6 +44,8 @@ pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
     pub(crate) sent: Option<Sent>,
     pub(crate) cause: Cause,
+    /// A load cap moved it away from where its key belongs.
+    pub(crate) is_capped: bool,
     pub(crate) shard: u8,
     /// The verdict and what it promises contradict each other.
     pub(crate) is_inconsistent: bool,
@@ -186,5 +188,6 @@ fn run(
         Some(Sent { bytes: buffer[..size].to_vec(), to: transmit.destination, from })
     });
     let is_inconsistent = sends != sent.is_some();
-    Outcome { verdict, sent, cause: outbox.decision().cause, shard, is_inconsistent }
+    let &Decision { cause, is_capped, .. } = outbox.decision();
+    Outcome { verdict, sent, cause, is_capped, shard, is_inconsistent }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Way {
     pub(crate) is_balanced: bool,
     /// The pool did pick; else the core remembered an earlier pick.
     pub(crate) is_picked: bool,
+    /// The pool picks by key, and no load cap moved this one.
+    pub(crate) by_key: bool,
 }
 
 /// What the edge of a way can be held to.
@@ -37,8 +39,6 @@ pub(crate) struct Way {
 pub(crate) struct Promises<'a> {
     /// Nothing was evicted from its memory.
     pub(crate) keeps: bool,
-    /// The pool picks by key.
-    pub(crate) by_key: bool,
     /// Backends that it knows to be dead.
     pub(crate) down: &'a BTreeSet<SocketAddr>,
     /// Some backend may get new requests.
@@ -145,7 +145,8 @@ impl Ledger {
     /// 1. A token or a Route names the next hop. The way is always the same, the branch while the sealing key is.
     /// 2. The same edge picked for an earlier copy, has not lost its memory since (restart, eviction, time), and the
     ///    earlier copy was no ACK or CANCEL: those are not remembered.
-    /// 3. An edge with the same pool and the same sealing key picked for an earlier copy, and the pool picks by key.
+    /// 3. An edge with the same pool and the same sealing key picked for an earlier copy, the pool picks by key, and no load
+    ///    cap moved one of the two.
     ///
     /// A death that the edge knows of breaks rule 2 for an INVITE that it saw no answer to, and for all else but ACK and
     /// CANCEL: that goes to another backend, and from then on stays there.
@@ -157,14 +158,15 @@ impl Ledger {
     /// for a merged request (RFC 3261 8.2.2.2), and a CANCEL or the ACK of a failure does not match.
     ///
     /// Nothing is promised when none holds: the route flapped (or the edge died) between two copies *and* a pool edit
-    /// or a new sealing key had reached only one of the two edges, or the pool picks by turns. Such ways are counted.
+    /// or a new sealing key had reached only one of the two edges, or the pool picks by turns, or its load cap moved one of
+    /// them: edges see different loads. Such ways are counted.
     pub(crate) fn way(
         &mut self,
         came: &str,
         mut way: Way,
         promises: &Promises<'_>,
     ) -> Result<bool, Failure> {
-        let &Promises { keeps, by_key, down, has_choice } = promises;
+        let &Promises { keeps, down, has_choice } = promises;
         let answered = self.answers.get(&(came.to_owned(), (way.edge, way.epoch))).copied();
         let earlier = self.ways.entry(came.to_owned()).or_default();
         let window = REMEMBERED_US[usize::from(way.method != "INVITE")];
@@ -183,9 +185,9 @@ impl Ledger {
         // Whether it still remembers, only the core knows.
         let is_fading =
             !has_moved && remembered.is_some_and(|(_, window, age)| age < window + FADING_US);
-        let is_pick = way.is_picked;
-        let by_pick =
-            || earlier.iter().find(|w| by_key && is_pick && w.is_picked && w.setup == way.setup);
+        let by_key = |w: &Way| w.is_picked && w.by_key;
+        let is_by_key = by_key(&way);
+        let by_pick = || earlier.iter().find(|w| is_by_key && by_key(w) && w.setup == way.setup);
         let promised = if way.is_balanced { memory.or_else(by_pick) } else { earlier.first() };
         let mut split = false;
         if let Some(first) = promised {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sipedge::sip::ListenerId;
-use sipedge::sip::balance::{Balance, Member, Ramp, Spec};
+use sipedge::sip::balance::{Balance, LoadCap, Member, Ramp, Spec};
 use sipedge::sip::message::Method;
 use sipedge::sip::route::table::{
     Action, Backend, Key, KeySource, Limits, Listener, Parts, Pool, Rule, Table,
@@ -22,6 +22,9 @@ use super::random::Random;
 pub(crate) const PUBLIC: &str = "192.0.2.1:5060";
 /// What backends know: all edges have it.
 pub(crate) const PRIVATE: &str = "10.0.0.9:5060";
+
+/// Of ten kinds of pools, the one with a cap on the load.
+const CAPPED: u64 = 5;
 
 pub(crate) fn address(text: &str) -> SocketAddr {
     text.parse().expect("a literal address")
@@ -39,6 +42,7 @@ pub(crate) struct Plan {
     pub(crate) has_private: bool,
     pub(crate) balance: &'static str,
     pub(crate) key: KeySource,
+    pub(crate) load_cap: Option<LoadCap>,
     /// INVITEs go to the first backends, all else to the last one.
     pub(crate) is_split: bool,
     pub(crate) weather: Weather,
@@ -48,10 +52,11 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(random: &mut Random) -> Self {
-        let (balance, key) = match random.below(10) {
+        let kind = random.below(10);
+        let (balance, key) = match kind {
             0 => ("round-robin", KeySource::CallId),
             1 => ("kamailio:0", KeySource::CallId),
-            2 | 3 => ("rendezvous", KeySource::Aor),
+            2 | 3 | CAPPED => ("rendezvous", KeySource::Aor),
             4 => ("rendezvous", KeySource::From),
             _ => ("rendezvous", KeySource::CallId),
         };
@@ -73,6 +78,7 @@ impl Plan {
             has_private: random.permille(700),
             balance,
             key,
+            load_cap: (kind == CAPPED).then(|| LoadCap::of_thousandths(1_250)),
             is_split: random.permille(250),
             weather,
             nat_timeout_us: if random.permille(300) { 8 * SECOND_US } else { 60 * SECOND_US },
@@ -216,6 +222,7 @@ fn pool(plan: &Plan, shape: &Shape, balance: Arc<Balance>) -> Pool {
         match_source_ip: false,
         meter: 0,
         failover: None,
+        load_cap: plan.load_cap,
     }
 }
 

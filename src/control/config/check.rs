@@ -18,6 +18,7 @@ mod dns;
 mod failover;
 mod limits;
 mod listen;
+mod load_cap;
 mod node;
 mod pool;
 pub(super) mod probe;

@@ -139,6 +139,8 @@ pub struct Pool {
     pub slow_start_s: Option<At<i64>>,
     /// `failover`.
     pub failover: Option<Failover>,
+    /// `load_cap`.
+    pub load_cap: Option<At<f64>>,
 }
 
 /// `probe`: a word, or `[pool.probe]`.

@@ -132,6 +132,8 @@ pub struct Pool {
     pub slow_start_s: u32,
     /// Requests are held and go on to another backend when one fails; none: they are not.
     pub failover: Option<crate::sip::route::failover::Failover>,
+    /// No backend is given more than so many times the mean of what is under way; none: whatever the load.
+    pub load_cap: Option<crate::sip::balance::LoadCap>,
 }
 
 /// A backend of a pool.

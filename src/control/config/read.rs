@@ -183,6 +183,7 @@ fn pool(mut section: Section<'_>, span: Range<usize>, problems: &mut Problems) -
         probe: probe(&mut section, problems),
         slow_start_s: section.integer("slow_start_s", problems),
         failover: failover(&mut section, problems),
+        load_cap: section.number("load_cap", problems),
     };
     section.finish(problems);
     pool

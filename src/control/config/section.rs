@@ -64,6 +64,22 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A number, with a fraction or without.
+    pub(super) fn number(&mut self, key: &'static str, problems: &mut Problems) -> Option<At<f64>> {
+        let value = self.value(key)?;
+        let span = value.span();
+        let text = match value.get_ref() {
+            DeValue::Float(number) => number.as_str(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+            other => {
+                let what = format!("`{key}`");
+                wrong_type(&span, &what, "a number without quotes, like 1.25", other, problems);
+                return Some(At { value: 0.0, span });
+            }
+        };
+        Some(At { value: text.parse().unwrap_or(0.0), span })
+    }
+
     /// A word or a number.
     pub(super) fn count(
         &mut self,

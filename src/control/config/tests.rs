@@ -8,6 +8,7 @@ use crate::sip::ListenerId;
 use crate::sip::route::table::Action;
 
 mod failover;
+mod load_cap;
 mod trace;
 
 const GOOD: &str = r#"

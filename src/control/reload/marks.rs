@@ -140,6 +140,7 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("trace", "decisions", "per_second_max = 10", "per_second_max = 11"),
     ("limits", "held_max", "held_max = 4096", "held_max = 100"),
     ("limits", "held_bytes_max", "held_bytes_max = 4096", "held_bytes_max = 8192"),
+    ("pool", "load_cap", "set = 1", "set = 1\nload_cap = 1.25"),
     ("pool", "failover", "set = 1", "set = 1\nfailover = { on = [503] }"),
     ("admin", "listen", "127.0.0.1:9060", "127.0.0.1:9061"),
     ("admin", "socket", "sipedge.sock", "other.sock"),

@@ -55,6 +55,9 @@ fn write(
     };
     write!(line, ",\"verdict\":\"{verdict}\"")?;
     text(line, "cause", &snake_case(&format!("{:?}", decision.cause)))?;
+    if decision.is_capped {
+        line.push_str(",\"capped\":true");
+    }
     for (name, value) in [("pool", about.pool), ("backend", about.backend), ("drop", drop)] {
         if let Some(value) = value {
             text(line, name, value)?;
@@ -187,6 +190,10 @@ mod tests {
             "backend": "sip:b"
         });
         assert_eq!(value, expected);
+        let capped = taken(Verdict::Forward, Decision { is_capped: true, ..decision });
+        let line = record(&capped, message, &mut Index::default(), &about);
+        let with_cap: serde_json::Value = serde_json::from_str(&line).expect(&line);
+        assert_eq!((&with_cap["capped"], value.get("capped")), (&true.into(), None));
         let none = About { pool: None, backend: None, ..about };
         let dropped =
             taken(Verdict::Drop(DropReason::NotSip), Decision { status: 200, ..decision });

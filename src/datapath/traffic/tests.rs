@@ -46,6 +46,8 @@ fn messages_are_counted_for_the_backend_and_the_pool_of_their_meter() {
     assert_eq!(count(30, response(200)), 1);
     // Nobody answers an ACK: it is no sign that a response is due.
     assert_eq!(count(40, request(Method::Ack)), 1);
+    // One that a cap moved counts for the pool, too.
+    assert_eq!(count(45, Decision { is_capped: true, ..request(Method::Info) }), 1);
     // From a backend to a phone, and the answer.
     let out = Decision { method: Method::Bye, origin: there(0, 1), ..Decision::default() };
     assert_eq!(count(50, out), 3);
@@ -57,9 +59,9 @@ fn messages_are_counted_for_the_backend_and_the_pool_of_their_meter() {
 
     let (bye, invite) = (Method::Bye.index(), Method::Invite.index());
     let expected = BackendTraffic {
-        requests: 2,
+        requests: 3,
         responses: [0, 1, 1, 0, 0, 0, 0],
-        last_request: Now(10),
+        last_request: Now(45),
         last_response: Now(30),
     };
     assert_eq!(traffic.backends[5], expected);
@@ -69,6 +71,7 @@ fn messages_are_counted_for_the_backend_and_the_pool_of_their_meter() {
     assert_eq!(ways(1, invite), [1, 2, 0, 0]);
     assert_eq!(ways(1, bye), [1, 0, 0, 0]);
     assert_eq!(ways(3, bye), [0, 0, 2, 1]);
+    assert_eq!((traffic.pools[1].capped, traffic.pools[3].capped), (1, 0));
 }
 
 #[test]
@@ -111,6 +114,7 @@ fn shards_add_up_and_copies_are_equal() {
         traffic.fit(&table);
         traffic.on_verdict(Now(at), Verdict::Forward, &request(Method::Invite), &table);
         traffic.on_verdict(Now(at + 1), Verdict::Forward, &response(200), &table);
+        traffic.pools[1].capped = at;
         traffic.on_sent(1, at, 2);
         traffic
     };
@@ -130,6 +134,7 @@ fn shards_add_up_and_copies_are_equal() {
     assert_eq!(copy.backends[2], expected);
     assert_eq!((copy.backends.len(), copy.pools.len()), (4, 2));
     assert_eq!(copy.pools[1].messages[0][Method::Invite.index()], 2);
+    assert_eq!((copy.pools[0].capped, copy.pools[1].capped), (0, 40));
     let latency_us = &copy.pools[1].latency_us;
     assert_eq!((latency_us.count(), latency_us.sum(), latency_us.quantile(0.5)), (4, 80, 10));
 }

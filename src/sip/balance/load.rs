@@ -65,11 +65,18 @@ impl Loads {
     /// How much is under way at this moment.
     #[must_use]
     pub fn count(&mut self, number: usize, now: u32) -> u32 {
+        self.counts(now)(number)
+    }
+
+    /// As [`Loads::count`], for many numbers at one moment.
+    pub fn counts(&mut self, now: u32) -> impl FnMut(usize) -> u32 + '_ {
         let tick = now / self.tick_seconds;
-        self.loads.get_mut(number).map_or(0, |load| {
-            load.settle(tick);
-            load.count
-        })
+        move |number| {
+            self.loads.get_mut(number).map_or(0, |load| {
+                load.settle(tick);
+                load.count
+            })
+        }
     }
 
     /// One more, until it is taken off or that second has passed.

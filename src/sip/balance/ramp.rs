@@ -79,7 +79,7 @@ impl Balance {
 
 /// The usable members that take this key. One number for all members: what a member refuses does not load another that
 /// has just come back as well.
-fn taking(
+pub(super) fn taking(
     key: Option<u64>,
     usable: &BackendSet,
     ramp: &[Ramp],

@@ -67,6 +67,15 @@ impl Rendezvous {
         self.draws.best(Slot::new(slot), usable.ring(0, self.draws.len()))
     }
 
+    pub(super) const fn count(&self) -> u16 {
+        self.draws.len()
+    }
+
+    /// The weight that a member draws with: all 1 when none was given.
+    pub(super) fn weight(&self, member: u16) -> u32 {
+        self.draws.members.get(usize::from(member)).map_or(0, |drawer| drawer.weight)
+    }
+
     pub(super) fn candidates(&self, key: u64, usable: &BackendSet) -> Vec<Candidate> {
         let slot = Slot::new(slot_of(key));
         let mut draws: Vec<_> =

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use super::capped::cap_on;
 use super::{
     BackendRef, Cause, Counts, Hop, INVITE_SECONDS, Keyed, Method, Pass, Pool, REQUEST_SECONDS,
     Recent, Refusal, SealKey, TransactionFields, Turn, Verdict, phrase,
@@ -30,8 +31,10 @@ impl<'a> Turn<'a> {
         if let Some(policy) = pool.failover {
             return self.balance_held((pool_index, pool, policy), number, newest_id, pass);
         }
-        // Without a key, chance chose; with one, the key gives the same backend while the table stands.
-        let is_looked_up = self.transactions.is_watching(self.now) || number.is_none();
+        let counts = pool.counts() != Counts::Nothing;
+        // Without a key, chance chose, and under a cap the load; a key alone gives the same backend while the table stands.
+        let by_key = number.is_some() && !counts;
+        let is_looked_up = self.transactions.is_watching(self.now) || !by_key;
         if is_looked_up
             && let Some((key, id, recent)) = self.recent(pass.fields, newest_id)
             && let Ok(backend) = self.recent_backend(pool_index, recent.backend)
@@ -50,15 +53,17 @@ impl<'a> Turn<'a> {
             // Chance chose for its INVITE, and nobody remembers what.
             return self.refuse(Refusal::new(481, phrase(481)));
         }
-        let Some((backend, destination)) = self.pick(pool_index, pool, number, pass.head.method)
-        else {
+        let picked = match counts.then(|| cap_on(pool, pass)).flatten() {
+            Some(cap) => self.pick_capped((pool_index, pool), cap, number),
+            None => self.pick(pool_index, pool, number, pass.head.method),
+        };
+        let Some((backend, destination)) = picked else {
             return self.unavailable();
         };
-        let counts = pool.counts() != Counts::Nothing;
-        if counts {
+        if counts && seconds_of(pass.head.method).is_some() {
             self.end(newest_id);
         }
-        self.remember(pass.head.method, newest_id, backend, number.is_some());
+        self.remember(pass.head.method, newest_id, backend, by_key);
         let hop = Hop { destination, local: None, backend: Some(backend), cause: Cause::Balanced };
         let verdict = self.forward(pass, hop, newest, newest_id);
         if counts && verdict == Verdict::Forward {
@@ -74,7 +79,8 @@ impl<'a> Turn<'a> {
         number: Option<u64>,
         method: Method,
     ) -> Option<(BackendRef, SocketAddr)> {
-        let backend = if pool.counts() == Counts::Nothing {
+        // Of a pool with a cap this is where the key belongs, whatever the load.
+        let backend = if pool.balance.counts() == Counts::Nothing {
             let rotation = self.rotations.get_mut(usize::from(pool_index))?;
             pool.pick(number, rotation)?
         } else {
@@ -84,12 +90,12 @@ impl<'a> Turn<'a> {
         Some((BackendRef { pool: pool_index, backend }, address))
     }
 
-    /// ACK and CANCEL start nothing.
-    fn remember(&mut self, method: Method, transaction: u64, backend: BackendRef, is_keyed: bool) {
+    /// ACK and CANCEL start nothing. `by_key`: the key alone decided.
+    fn remember(&mut self, method: Method, transaction: u64, backend: BackendRef, by_key: bool) {
         let Some(seconds) = seconds_of(method) else { return };
         let pool = self.numbers.get(usize::from(backend.pool));
         if let Some(&number) = pool.and_then(|pool| pool.get(usize::from(backend.backend))) {
-            if is_keyed {
+            if by_key {
                 self.transactions.note(transaction, number, self.now, seconds);
             } else {
                 self.transactions.remember(transaction, number, self.now, seconds);

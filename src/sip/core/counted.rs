@@ -20,7 +20,7 @@ const _: () = assert!(INVITE_SECONDS >= REQUEST_SECONDS);
 #[derive(Debug)]
 pub(super) struct Counted {
     /// Requests without a final response.
-    requests: Loads,
+    pub(super) requests: Loads,
     calls: Calls,
 }
 

@@ -7,6 +7,7 @@ use crate::sip::ListenerId;
 use crate::sip::balance::{BackendSet, Balance, Member, Spec};
 use crate::sip::route::table::{Action, Backend, Key, KeySource, Limits, Listener, Parts, Rule};
 
+mod capped;
 mod counted;
 mod failover;
 mod held;

@@ -40,6 +40,7 @@ fn every_reason_and_backend_stands_there_before_anything_happens() {
         "sipedge_backend_messages_total{pool=\"servers\",backend=\"sip:10.0.0.2\"} 0\n",
         "sipedge_backend_responses_total{pool=\"servers\",backend=\"sip:10.0.0.1\",class=\"5xx\"} 0\n",
         "sipedge_pool_messages_total{pool=\"servers\",method=\"BYE\",way=\"response_to\"} 0\n",
+        "sipedge_pool_capped_total{pool=\"servers\"} 0\n",
         "sipedge_pool_latency_seconds_bucket{pool=\"servers\",le=\"0.001\"} 0\n",
         "sipedge_pool_latency_seconds_count{pool=\"servers\"} 0\n",
         "sipedge_backends{pool=\"servers\",state=\"usable\"} 1\n",
@@ -83,12 +84,14 @@ fn counts_are_found_by_meter() {
     };
     counters.traffic.backends[4] = traffic;
     counters.traffic.pools[1].messages[1][Method::Invite.index()] = 9;
+    counters.traffic.pools[1].capped = 3;
     let page = page(&labels(), false, &snapshot(vec![counters]));
     for line in [
         "sipedge_backend_messages_total{pool=\"servers\",backend=\"sip:10.0.0.1\"} 7\n",
         "sipedge_backend_messages_total{pool=\"servers\",backend=\"sip:10.0.0.2\"} 0\n",
         "sipedge_backend_responses_total{pool=\"servers\",backend=\"sip:10.0.0.1\",class=\"6xx\"} 6\n",
         "sipedge_pool_messages_total{pool=\"servers\",method=\"INVITE\",way=\"response_from\"} 9\n",
+        "sipedge_pool_capped_total{pool=\"servers\"} 3\n",
     ] {
         assert!(page.contains(line), "{line} not in {page}");
     }

@@ -86,6 +86,7 @@ impl BackendLabels {
 pub(super) fn write(w: &mut Writer<'_>, pools: &[PoolLabels], traffic: &Traffic) -> fmt::Result {
     backends(w, pools, traffic)?;
     messages(w, pools, traffic)?;
+    capped(w, pools, traffic)?;
     latency(w, pools, traffic)
 }
 
@@ -132,6 +133,17 @@ fn messages(w: &mut Writer<'_>, pools: &[PoolLabels], traffic: &Traffic) -> fmt:
                 w.sample(name, &labels, counts[method.index()])?;
             }
         }
+    }
+    Ok(())
+}
+
+fn capped(w: &mut Writer<'_>, pools: &[PoolLabels], traffic: &Traffic) -> fmt::Result {
+    let name = "sipedge_pool_capped_total";
+    let help = "Requests that the load cap of a pool gave to another backend than their key's.";
+    w.family(name, "counter", help)?;
+    for pool in pools {
+        let count = pool.of(traffic).map_or(0, |traffic| traffic.capped);
+        w.sample(name, &[("pool", &pool.name)], count)?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::super::problem::{Problems, did_you_mean};
 use super::super::{Backend, Pool, Target, address};
 use super::probe::{self, Senders};
 use super::{accept, find_name, unique_name, word};
-use super::{backends, failover};
+use super::{backends, failover, load_cap};
 use crate::control::resolve::Name;
 use crate::sip::ListenerId;
 use crate::sip::balance::spec::SpecError;
@@ -52,6 +52,7 @@ pub(super) fn check(
             failover::has_candidates(failover, spec, found.len(), problems);
             failover::check(failover, problems)
         });
+        let load_cap = load_cap::check(section, balance, problems);
         let backends: Vec<Backend> = found.into_iter().map(|found| found.backend).collect();
         pools.push(name.map(|name| Pool {
             name,
@@ -63,6 +64,7 @@ pub(super) fn check(
             probe,
             slow_start_s,
             failover,
+            load_cap,
         }));
     }
     pools

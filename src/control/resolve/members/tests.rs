@@ -41,6 +41,7 @@ fn pool(balance: Spec, backends: &[&str]) -> Pool {
         probe: None,
         slow_start_s: 0,
         failover: None,
+        load_cap: None,
     }
 }
 

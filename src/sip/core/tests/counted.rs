@@ -6,22 +6,22 @@ use crate::sip::balance::{Detail, Part};
 const BACKENDS: [&str; 3] = ["10.0.0.1:5060", "10.0.0.2:5060", "10.0.0.3:5060"];
 
 /// A request of its own transaction and call.
-fn numbered(method: &str, number: u32) -> String {
+pub(super) fn numbered(method: &str, number: u32) -> String {
     request(method, "sip:bob@example.com", "")
         .replace("phone1", &format!("phone{number}"))
         .replace("call-1@", &format!("call-{number}@"))
 }
 
-fn under_way(world: &mut World) -> [u32; 3] {
+pub(super) fn under_way(world: &mut World) -> [u32; 3] {
     let now = world.now;
     [0, 1, 2].map(|backend| world.core.load(BackendRef { pool: 0, backend }, now))
 }
 
-fn place(sent: &Sent) -> usize {
+pub(super) fn place(sent: &Sent) -> usize {
     BACKENDS.iter().position(|backend| *backend == sent.to).expect("a backend")
 }
 
-fn later(world: &mut World, seconds: u64) {
+pub(super) fn later(world: &mut World, seconds: u64) {
     world.now = world.now.plus_seconds(seconds);
 }
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::super::failover::Failover;
 use crate::sip::ListenerId;
-use crate::sip::balance::{BackendSet, Balance, Candidate, Counts, KeyUse, Part, Ramp, Rotation};
+use crate::sip::balance::{
+    BackendSet, Balance, Candidate, Counts, KeyUse, LoadCap, Part, Placed, Ramp, Rotation,
+};
 
 /// What the key of a pool is computed from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +81,8 @@ pub struct Pool {
     pub meter: u32,
     /// Requests are held until their final response, and go on to another backend when one fails.
     pub failover: Option<Failover>,
+    /// No backend is given more than so many times the mean of what is under way; for pools that pick by key.
+    pub load_cap: Option<LoadCap>,
 }
 
 impl Pool {
@@ -97,6 +101,7 @@ impl Pool {
             match_source_ip: false,
             meter: 0,
             failover: None,
+            load_cap: None,
         }
     }
 
@@ -126,7 +131,7 @@ impl Pool {
     /// What a shard has to count for this pool.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.balance.counts()
+        if self.load_cap.is_some() { Counts::Requests } else { self.balance.counts() }
     }
 
     /// As [`Pool::pick`], where `load` says how much is under way at a backend: see [`Pool::counts`].
@@ -141,7 +146,20 @@ impl Pool {
         self.balance.pick_counted_ramped(key, &self.usable, &self.ramp, rotation, part, load)
     }
 
-    /// A key decides, and nothing else: as long as the pool stays the same, a transaction finds its backend again.
+    /// As [`Pool::pick`], under a cap: see [`Balance::pick_capped`].
+    #[must_use]
+    pub fn pick_capped(
+        &self,
+        cap: LoadCap,
+        key: Option<u64>,
+        rotation: &mut Rotation,
+        load: &mut dyn FnMut(u16) -> u32,
+    ) -> Option<Placed> {
+        self.balance.pick_capped(cap, key, (&self.usable, &self.ramp), rotation, load)
+    }
+
+    /// A key decides, and under a cap the load: without one, and while the pool stays the same, a transaction finds its backend
+    /// again.
     #[must_use]
     pub fn is_keyed(&self) -> bool {
         self.balance.key_use() != KeyUse::None
@@ -153,7 +171,7 @@ impl Pool {
         self.usable.iter().any(|backend| backend < self.balance.count())
     }
 
-    /// A key finds the same backend here and in `other`, and nobody has died or come to life in between. Of balances that
+    /// A key finds the same backend here and in `other`, under the same cap, and nobody has died or come to life in between. Of balances that
     /// were compiled apart it says no, unless neither looks at a key: transactions of such pools are looked up anyway.
     #[must_use]
     pub fn picks_as(&self, other: &Self) -> bool {
@@ -170,6 +188,7 @@ impl Pool {
             && self.usable == other.usable
             && self.ramp == other.ramp
             && self.key == other.key
+            && self.load_cap == other.load_cap
     }
 
     /// The backends in order of preference: see [`Balance::candidates`].
