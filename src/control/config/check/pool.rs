@@ -48,7 +48,7 @@ pub(super) fn check(
         let probe = probe::check(section, &senders, &found, problems);
         let slow_start_s = probe::slow_start_s(section, problems);
         let failover = section.failover.as_ref().and_then(|failover| {
-            failover::has_candidates(failover, spec, found.len(), problems);
+            failover::has_candidates(failover, found.len(), problems);
             failover::check(failover, problems)
         });
         let backends: Vec<Backend> = found.into_iter().map(|found| found.backend).collect();
