@@ -84,8 +84,9 @@ fuzz: ## fuzzes, each target a minute; TARGET=name for one, MINUTES=n for more
 deb: setup-build ## the Debian package: target/debian/sipedge_*.deb (cargo-deb is installed when missing)
 	@scripts/deb.sh
 
-deb-test: ## installs, starts and removes that package in a fresh Debian tree (root, network, minutes)
+deb-test: ## installs, starts and removes that package in a fresh Debian tree, and boots one with it (root, network, minutes)
 	@scripts/deb-test.sh
+	@scripts/deb-boot-test.sh
 
 setup-build: ## install what building needs
 	@scripts/setup.sh build

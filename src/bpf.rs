@@ -41,7 +41,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotBuilt => f.write_str("built without eBPF (no clang at build time)"),
-            Self::Forbidden => f.write_str("not permitted: needs CAP_BPF and CAP_PERFMON"),
+            Self::Forbidden => f.write_str(
+                "not permitted: needs CAP_BPF and CAP_PERFMON, and the system calls bpf and memfd_create",
+            ),
             Self::Failed(step, error) => write!(f, "could not {step}: {error}"),
         }
     }

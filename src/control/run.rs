@@ -65,11 +65,13 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
     let traces = Traces::start(&config.trace, &config.node.name, shards.taps())?;
     let Admin { listen, socket, token } = &config.admin;
     let page = Arc::new(Page::new(sender.clone(), token.clone()));
+    let mut served = None;
     if listen.is_some() || socket.is_some() {
-        let address = admin::start(*listen, socket.as_deref(), Arc::clone(&page))?;
-        if let Some(address) = address {
+        let started = admin::start(*listen, socket.as_deref(), Arc::clone(&page))?;
+        if let Some(address) = started.address {
             info!("admin page on http://{address}/, also /api/v1, /metrics and /healthz");
         }
+        served = Some(started);
         socket.iter().for_each(|path| info!("admin socket at {}", path.display()));
     }
     pass_on_reports(shards.reports(), sender.clone())?;
@@ -94,8 +96,8 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
     let sum = shards.drain(DRAIN_TIME_MAX).merged();
     let dropped: u64 = DropReason::ALL.iter().map(|&reason| sum.dropped(reason)).sum();
     info!("ended: {} messages received, {} sent, {dropped} dropped", sum.received, sum.sent);
-    // What was copied until now is written.
-    drop(traces);
+    // What was copied until now is written, and the socket's file goes.
+    drop((traces, served));
     result
 }
 

@@ -295,6 +295,3 @@ fn report(now: Now, source: SocketAddr, decision: &Decision, table: &Table) -> O
     let backend = pool.backends.get(usize::from(backend))?.address;
     Some(Report::Busy { backend, status, retry_after_seconds, at: now })
 }
-
-#[cfg(test)]
-mod measure;

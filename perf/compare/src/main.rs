@@ -3,6 +3,7 @@
 //! Owns: the command line and the order of the steps. Everything that a comparison consists of is data
 //! (`perf/plan.toml`); the load itself comes from `sipedge-load`, a program of its own.
 
+mod beside;
 mod clock;
 mod generator;
 mod machine;

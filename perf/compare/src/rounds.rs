@@ -18,8 +18,8 @@ use crate::plan::{Kind, Plan, Series};
 use crate::process::Process;
 use crate::progress::Progress;
 use crate::record::{Results, Run};
-use crate::target::{BACKENDS, Stop, Target, backends};
-use crate::{network, ready, write};
+use crate::target::{BACKENDS, Prepared, Stop, Target, backends};
+use crate::{beside, network, ready, write};
 
 /// Expected seconds for start and end of a run; steps of a search.
 const AROUND_SECONDS: f64 = 1.5;
@@ -164,6 +164,8 @@ fn do_step(
         rate: step.rate(rates),
         target_command: String::new(),
         generator_command: String::new(),
+        beside_command: String::new(),
+        beside: String::new(),
         answer: None,
         failure: None,
     };
@@ -243,8 +245,11 @@ fn measure(
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     network::in_a_new_one(|| {
-        let mut process = start(setting, target, &folder, run)?;
+        let prepared = target.prepare(&setting.root, &folder)?;
+        let mut process = start(setting, target, &prepared, run)?;
         network::pin(&[setting.generator_core])?;
+        run.beside_command = prepared.beside.join(" ");
+        let onlooker = beside::start(&prepared.beside, &folder)?;
         let json = folder.join("answer.json");
         let order = Order {
             mode,
@@ -262,6 +267,9 @@ fn measure(
         let command = generator::command(&setting.generator, &order, &json);
         run.generator_command = command.join(" ");
         let answer = generator::run(&command, &order, &folder, &json, &setting.interrupted);
+        if let Some(onlooker) = onlooker {
+            run.beside = beside::end(onlooker)?;
+        }
         if let Some(process) = &mut process {
             if let Some(status) = process.ended() {
                 let log = process.log_tail();
@@ -280,7 +288,7 @@ fn measure(
 fn start(
     setting: &Setting,
     target: &Target,
-    folder: &Path,
+    prepared: &Prepared,
     run: &mut Run,
 ) -> Result<Option<Process>, String> {
     if target.is_direct() {
@@ -288,20 +296,19 @@ fn start(
     }
     let cores = [setting.target_core, setting.generator_core];
     network::pin(&cores[..target.cores])?;
-    let prepared = target.prepare(&setting.root, folder)?;
     run.target_command = prepared.command.join(" ");
-    let mut process =
-        Process::start(&prepared.command, &prepared.folder, folder.join("target.log"))?;
+    let log = prepared.folder.join("target.log");
+    let mut process = Process::start(&prepared.command, &prepared.folder, log)?;
     let address = target.address().parse().expect("our own address is valid");
     ready::wait(&mut process, address, &backends())?;
     Ok(Some(process))
 }
 
 /// The targets that take part, with versions, and those that do not.
-type Prepared = (Vec<(Target, String)>, BTreeMap<String, String>);
+type Taking = (Vec<(Target, String)>, BTreeMap<String, String>);
 
 /// Builds what has to be built and asks each for its version.
-fn prepare_targets(setting: &Setting, plan: &Plan) -> Result<Prepared, String> {
+fn prepare_targets(setting: &Setting, plan: &Plan) -> Result<Taking, String> {
     if !setting.generator.exists() {
         return Err(format!(
             "{}: there is no generator; build it first",

@@ -14,6 +14,9 @@ use crate::write;
 
 /// Where every target listens, and the backends behind it: in a network of its own, so always the same.
 pub(crate) const LISTEN: &str = "127.0.0.1:5060";
+/// Where those listen that can be watched, and where who watches has a sink for traces.
+const ADMIN: &str = "127.0.0.1:9060";
+const SINK: &str = "127.0.0.1:9061";
 /// Where the generator answers.
 pub(crate) const BACKENDS: [&str; 4] =
     ["127.0.0.1:5071", "127.0.0.1:5072", "127.0.0.1:5073", "127.0.0.1:5074"];
@@ -37,6 +40,10 @@ pub(crate) struct Target {
     /// Further placeholders for command and templates.
     #[serde(default)]
     pub(crate) values: BTreeMap<String, String>,
+    /// A program that runs beside it on the generator's core. It writes `ready` when the run may begin, and fails the run when
+    /// it ends by itself or with an error.
+    #[serde(default)]
+    pub(crate) beside: Vec<String>,
     /// How to build it, from the root of the repository.
     #[serde(default)]
     pub(crate) build: Vec<String>,
@@ -86,6 +93,7 @@ fn one() -> usize {
 #[derive(Debug, Clone)]
 pub(crate) struct Prepared {
     pub(crate) command: Vec<String>,
+    pub(crate) beside: Vec<String>,
     pub(crate) folder: PathBuf,
 }
 
@@ -128,10 +136,12 @@ impl Target {
             let text = values.expand(&text).map_err(|e| format!("{}: {e}", path.display()))?;
             write(&folder.join(name), &text)?;
         }
-        let expand = |word: &String| values.expand(word);
-        let command = self.command.iter().map(expand).collect::<Result<_, _>>();
-        let command = command.map_err(|error| format!("target {}: {error}", self.name))?;
-        Ok(Prepared { command, folder: folder.to_owned() })
+        let expand = |words: &[String]| {
+            let words = words.iter().map(|word| values.expand(word)).collect::<Result<_, _>>();
+            words.map_err(|error| format!("target {}: {error}", self.name))
+        };
+        let (command, beside) = (expand(&self.command)?, expand(&self.beside)?);
+        Ok(Prepared { command, beside, folder: folder.to_owned() })
     }
 
     /// Fills in one word of a command.
@@ -148,6 +158,8 @@ impl Target {
             values.set(name, text);
         };
         address("LISTEN".into(), LISTEN);
+        address("ADMIN".into(), ADMIN);
+        address("SINK".into(), SINK);
         for (index, backend) in BACKENDS.iter().enumerate() {
             address(format!("BACKEND_{}", index + 1), backend);
         }

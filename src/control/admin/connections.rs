@@ -89,7 +89,7 @@ impl axum::serve::Listener for Bounded {
                 }
                 Err(_) => {
                     // The likeliest reason is that no file descriptor is left: who is quiet gives his back.
-                    self.places.evict_the_quietest();
+                    self.places.evict_the_quietest(Duration::ZERO);
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -187,6 +187,7 @@ impl AsyncRead for Connection {
             Pipe::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Pipe::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
         };
+        self.place.read(done.is_pending());
         if done.is_ready() {
             self.place.touch();
         }

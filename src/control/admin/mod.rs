@@ -3,10 +3,7 @@
 //! Owns: the HTTP server and where it listens. It asks the thread that owns the node, through one channel; it touches
 //! nothing that a shard uses.
 
-use std::fs::Permissions;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +27,7 @@ pub mod metrics;
 mod page;
 mod places;
 mod sampler;
+mod socket;
 
 use super::config::secret::Token;
 use super::event::Event;
@@ -38,9 +36,7 @@ use asker::Asker;
 use connections::{Bounded, Peer, Source, Times};
 use places::{PLAIN_PLACES, Places, STREAM_PLACES};
 use sampler::Sampled;
-
-/// Who owns the unix socket, and their group, may use it.
-const SOCKET_MODE: u32 = 0o660;
+use socket::SocketFile;
 
 /// What is served, and to whom.
 pub struct Page {
@@ -66,7 +62,15 @@ impl Page {
     }
 }
 
-/// Serves `page` at `address` and at `socket` until the process ends. Returns the address that it is bound to.
+/// Where a page is served.
+pub struct Started {
+    /// The address that it is bound to.
+    pub address: Option<SocketAddr>,
+    /// Its file lasts as long as this value.
+    _socket: Option<SocketFile>,
+}
+
+/// Serves `page` at `address` and at `socket` until the process ends.
 ///
 /// # Errors
 /// When it cannot listen there, with what to do about it.
@@ -74,15 +78,17 @@ pub fn start(
     address: Option<SocketAddr>,
     socket: Option<&Path>,
     page: Arc<Page>,
-) -> Result<Option<SocketAddr>, String> {
+) -> Result<Started, String> {
     let plain = |error: std::io::Error| format!("the admin page cannot start: {error}");
     let tcp = address.map(bind).transpose()?;
-    let unix = socket.map(bind_socket).transpose()?;
-    let bound = tcp.as_ref().map(TcpListener::local_addr).transpose().map_err(plain)?;
+    let (unix, file) = socket.map(socket::bind).transpose()?.unzip();
+    let address = tcp.as_ref().map(TcpListener::local_addr).transpose().map_err(plain)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(plain)?;
     let run = move || {
-        datapath::give_way();
+        if let Err(error) = datapath::give_way() {
+            tracing::warn!("the admin page competes with the shards: {error}");
+        }
         let served = runtime.block_on(async {
             let tcp = tcp.map(tokio::net::TcpListener::from_std).transpose()?;
             let unix = unix.map(tokio::net::UnixListener::from_std).transpose()?;
@@ -96,7 +102,7 @@ pub fn start(
         }
     };
     std::thread::Builder::new().name("admin".to_owned()).spawn(run).map_err(plain)?;
-    Ok(bound)
+    Ok(Started { address, _socket: file })
 }
 
 async fn serve(source: Option<Source>, page: &Arc<Page>) -> std::io::Result<()> {
@@ -117,31 +123,6 @@ fn bind(address: SocketAddr) -> Result<TcpListener, String> {
              Write another address into [admin] listen, or \"off\""
         )
     })
-}
-
-/// A socket that a dead process left is replaced; one that answers belongs to another node.
-fn bind_socket(path: &Path) -> Result<UnixListener, String> {
-    let refused = |why: &str| {
-        let path = path.display();
-        format!(
-            "the admin socket cannot be made at {path}: {why}. Write another path into [admin] socket, or none"
-        )
-    };
-    if let Ok(found) = std::fs::symlink_metadata(path) {
-        if !found.file_type().is_socket() {
-            return Err(refused("a file that is no socket is there"));
-        }
-        if UnixStream::connect(path).is_ok() {
-            return Err(refused("another process listens there"));
-        }
-        std::fs::remove_file(path).map_err(|error| refused(&error.to_string()))?;
-    }
-    let bound = UnixListener::bind(path).and_then(|listener| {
-        std::fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    bound.map_err(|error| refused(&error.to_string()))
 }
 
 fn router(page: Arc<Page>) -> Router {

@@ -1,19 +1,24 @@
 //! Who has a place at the admin listener: plain connections and event streams, counted apart.
 //!
 //! Owns: [`PLAIN_PLACES`] and [`STREAM_PLACES`], and whose place a newcomer gets. When all plain ones are taken, the one
-//! that was quiet for longest gives way, unless it has a request under way; so 32 silent connections delay nobody.
+//! that was quiet for longest gives way, unless it has a request under way, was quiet for less than [`QUIET_MIN`], or nobody
+//! has looked yet what it sent. So a thousand that come at once are served one after the other, and silent ones delay a
+//! newcomer by that time for each [`PLAIN_PLACES`] of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// Connections that are served at a time, apart from streams.
 pub(super) const PLAIN_PLACES: usize = 32;
 /// Event streams at a time.
 pub(super) const STREAM_PLACES: usize = 1_100;
+/// Who was quiet for less keeps its place.
+const QUIET_MIN: Duration = Duration::from_millis(100);
 
 #[expect(clippy::disallowed_types, reason = "held for a few map steps by the admin thread alone")]
 type Lock<T> = std::sync::Mutex<T>;
@@ -48,6 +53,8 @@ pub(super) struct Place {
 struct State {
     is_stream: AtomicBool,
     is_evicted: AtomicBool,
+    /// All that it sent so far was read.
+    is_read: AtomicBool,
     /// Requests under way.
     busy: AtomicUsize,
     used_ms: AtomicU64,
@@ -57,6 +64,16 @@ impl State {
     fn may_go(&self) -> bool {
         !self.is_stream.load(Ordering::Relaxed) && self.busy.load(Ordering::Relaxed) == 0
     }
+}
+
+/// Whether a plain connection gave its place.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Evicted {
+    One,
+    /// All are busy.
+    None,
+    /// The quietest may go then.
+    NoneBefore(Instant),
 }
 
 /// A request is under way while this is held.
@@ -84,10 +101,17 @@ impl Places {
         loop {
             // Made before the look, so that a place that becomes free in between is not missed.
             let freed = self.freed.notified();
-            if self.plain.load(Ordering::Relaxed) < self.plain_max || self.evict_the_quietest() {
+            if self.plain.load(Ordering::Relaxed) < self.plain_max {
                 break;
             }
-            freed.await;
+            match self.evict_the_quietest(QUIET_MIN) {
+                Evicted::One => break,
+                Evicted::NoneBefore(at) => tokio::select! {
+                    () = freed => {}
+                    () = sleep_until(at) => {}
+                },
+                Evicted::None => freed.await,
+            }
         }
         self.plain.fetch_add(1, Ordering::Relaxed);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
@@ -97,19 +121,29 @@ impl Places {
         (Arc::new(Place { number, places: Arc::clone(self), is_local, state }), evicted)
     }
 
-    /// Ends the plain connection without a request that was quiet for longest; whether there was one.
-    pub(super) fn evict_the_quietest(&self) -> bool {
+    /// Ends the plain connection without a request that was quiet for longest, if that is at least `quiet_min`.
+    pub(super) fn evict_the_quietest(&self, quiet_min: Duration) -> Evicted {
         let mut taken = self.lock();
         let may_go = taken.iter().filter(|(_, taken)| taken.state.may_go());
-        let quietest = may_go
-            .min_by_key(|&(number, taken)| (taken.state.used_ms.load(Ordering::Relaxed), *number));
-        let Some(number) = quietest.map(|(number, _)| *number) else { return false };
-        let Some(Taken { state, evict }) = taken.remove(&number) else { return false };
+        // Who was not read yet comes last: it is looked at again later.
+        let order = |(&number, Taken { state, .. }): (&u64, &Taken)| {
+            let is_read = state.is_read.load(Ordering::Relaxed);
+            (!is_read, state.used_ms.load(Ordering::Relaxed), number)
+        };
+        let Some((is_unread, since_ms, number)) = may_go.map(order).min() else {
+            return Evicted::None;
+        };
+        let now = Instant::now();
+        let since = if is_unread { now } else { self.started + Duration::from_millis(since_ms) };
+        if now < since + quiet_min {
+            return Evicted::NoneBefore(since + quiet_min);
+        }
+        let Some(Taken { state, evict }) = taken.remove(&number) else { return Evicted::None };
         state.is_evicted.store(true, Ordering::Relaxed);
         self.plain.fetch_sub(1, Ordering::Relaxed);
         // It may have ended by itself in this moment.
         let _ = evict.send(());
-        true
+        Evicted::One
     }
 
     /// Streams that are open.
@@ -143,6 +177,11 @@ impl Place {
         self.state.busy.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether there is nothing more to read from it for now.
+    pub(super) fn read(&self, to_the_end: bool) {
+        self.state.is_read.store(to_the_end, Ordering::Relaxed);
+    }
+
     /// A byte came or went.
     pub(super) fn touch(&self) {
         self.state.used_ms.store(self.places.now_ms(), Ordering::Relaxed);
@@ -150,8 +189,7 @@ impl Place {
 
     /// When a byte came or went.
     pub(super) fn used_at(&self) -> Instant {
-        self.places.started
-            + std::time::Duration::from_millis(self.state.used_ms.load(Ordering::Relaxed))
+        self.places.started + Duration::from_millis(self.state.used_ms.load(Ordering::Relaxed))
     }
 
     /// A request begins.

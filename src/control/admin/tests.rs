@@ -2,6 +2,8 @@
 
 use std::io::{Read as _, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::time::Duration;
 
@@ -75,7 +77,7 @@ fn serve(token: Option<Token>, outcome: impl Fn(&Command) -> Outcome + Send + 's
         }
     });
     let page = Arc::new(Page::new(events, token));
-    let address = start(Some(any_port()), None, Arc::clone(&page)).unwrap().unwrap();
+    let address = start(Some(any_port()), None, Arc::clone(&page)).unwrap().address.unwrap();
     Served { address, page, told }
 }
 
@@ -126,7 +128,7 @@ fn a_node_that_does_not_answer_is_said() {
     let (events, asked) = sync_channel(16);
     drop(asked);
     let address =
-        start(Some(any_port()), None, Arc::new(Page::new(events, None))).unwrap().unwrap();
+        start(Some(any_port()), None, Arc::new(Page::new(events, None))).unwrap().address.unwrap();
     for path in ["/metrics", "/api/v1/node", "/api/v1/pools", "/api/v1/rates"] {
         let answer = look(address, path);
         assert!(
@@ -141,7 +143,7 @@ fn a_node_that_does_not_answer_is_said() {
 fn an_address_in_use_says_what_to_do() {
     let taken = TcpListener::bind(any_port()).unwrap();
     let page = Arc::new(Page::new(sync_channel(1).0, None));
-    let error = start(Some(taken.local_addr().unwrap()), None, page).unwrap_err();
+    let error = start(Some(taken.local_addr().unwrap()), None, page).err().unwrap();
     assert!(error.contains("[admin] listen"), "{error}");
 }
 
@@ -160,24 +162,37 @@ fn the_socket_is_for_its_group_and_replaces_only_a_dead_one() {
         }
     });
     let page = Arc::new(Page::new(events, None));
-    start(None, Some(&path), Arc::clone(&page)).unwrap();
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, SOCKET_MODE);
+    let started = start(None, Some(&path), Arc::clone(&page)).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
     let stream = UnixStream::connect(&path).unwrap();
     let answer =
         exchange(stream, b"POST /api/v1/reload HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("{\"done\":[]}"), "{answer}");
 
-    let error = start(None, Some(&path), page).unwrap_err();
+    let error = start(None, Some(&path), page).err().unwrap();
     assert!(
         error.contains("another process listens there") && error.contains("[admin] socket"),
         "{error}"
     );
-    std::fs::remove_file(&path).unwrap();
+    drop(started);
+    assert!(!path.exists(), "the file goes with the node");
+}
+
+#[test]
+fn a_file_of_another_stays() {
+    let path = std::env::temp_dir().join(format!("sipedge-stays-{}.sock", std::process::id()));
     std::fs::write(&path, "kept").unwrap();
-    let error = bind_socket(&path).unwrap_err();
+    let error = socket::bind(&path).err().unwrap();
     assert!(error.contains("no socket"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), b"kept");
     std::fs::remove_file(&path).unwrap();
+    let (_listener, ours) = socket::bind(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let (_other, theirs) = socket::bind(&path).unwrap();
+    drop(ours);
+    assert!(path.exists(), "another process has bound this path since");
+    drop(theirs);
+    assert!(!path.exists());
 }
 
 #[test]

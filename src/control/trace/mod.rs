@@ -16,7 +16,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
+use tracing::warn;
+
 use super::config::trace::Trace;
+use crate::datapath;
 use crate::datapath::tap::Taps;
 use crate::datapath::tap_filter::TapFilter;
 use crate::sip::route::table::Table;
@@ -53,7 +56,13 @@ impl Traces {
         taps.fill();
         let writer = Writer::open(config, node, taps, Arc::clone(&traces.shared))?;
         let thread = std::thread::Builder::new().name("traces".to_owned());
-        let thread = thread.spawn(move || writer.run(&inbox));
+        let write = move || {
+            if let Err(error) = datapath::give_way() {
+                warn!("traces compete with the shards: {error}");
+            }
+            writer.run(&inbox);
+        };
+        let thread = thread.spawn(write);
         traces.thread = Some(thread.map_err(|error| format!("no thread for traces: {error}"))?);
         Ok(traces)
     }

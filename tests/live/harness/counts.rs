@@ -74,6 +74,11 @@ impl Before {
         })
     }
 
+    /// Whether nothing was dropped: neither by the edge nor by the kernel in front of its sockets.
+    pub(crate) fn quiet(&self, edge: &Edge) -> Result<(), String> {
+        self.until_ok(edge, |_| Vec::new())
+    }
+
     /// Polls `faults`, which is given a function that says how much a counter has grown.
     fn until_ok(
         &self,

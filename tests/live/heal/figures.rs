@@ -7,10 +7,11 @@ mod callees;
 mod caller;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use super::{PATIENCE, PROBE};
+use crate::harness::counts::Before;
 use crate::harness::edge::{Edge, Setup};
 use crate::harness::need::Need;
 use crate::harness::{free_address, loopback, wait_until};
@@ -136,6 +137,7 @@ fn reloads(place: &Place) {
     let setups = [&fewer, &scene.setup];
     let step_us = 1_000_000 / u64::from(RELOADS_PER_SECOND);
     let mut done = 0_usize;
+    let before = Before::of(&scene.edge);
     let calls = scene.call(seconds, true, |now_us| {
         // One after the other: a signal that comes while one waits is the same signal.
         if now_us / step_us > done as u64 && done < (seconds * RELOADS_PER_SECOND) as usize {
@@ -157,6 +159,7 @@ fn reloads(place: &Place) {
     println!("  | {} | {lost} | {again} | {split} | {twice} |\n", calls.len());
     assert!(taken() > done / 2, "{} of {done} reloads were taken", taken());
     assert_eq!((lost, split, twice), (0, 0, 0), "lost, split, duplicates");
+    before.quiet(&scene.edge).expect("the edge and its sockets dropped nothing");
     scene.edge.stop();
 }
 
@@ -184,6 +187,11 @@ pub(super) fn lines<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = &'
     text.split("\r\n")
         .take_while(|line| !line.is_empty())
         .filter(move |line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')))
+}
+
+/// Room for what comes while the machine stops this thread: what phones and backends lose is not to be the edge's.
+pub(super) fn widen(socket: &UdpSocket) {
+    socket2::SockRef::from(socket).set_recv_buffer_size(4 << 20).expect("an option");
 }
 
 /// A wait of nothing: what a thread does between two looks.

@@ -167,13 +167,21 @@ fn commands(text: &mut String, results: &Results) {
     for run in results.runs.iter().filter(|run| run.round <= 1) {
         let percent = run.percent.map_or_else(String::new, |percent| format!(" {percent}%"));
         let _ = writeln!(text, "# {}{percent}: {}", run.series, run.target);
-        for command in [&run.target_command, &run.generator_command] {
+        for command in [&run.target_command, &run.beside_command, &run.generator_command] {
             if !command.is_empty() {
                 let _ = writeln!(text, "{}", without_root(command, results));
             }
         }
     }
     let _ = writeln!(text, "```\n");
+    for run in results.runs.iter().filter(|run| !run.beside.is_empty()) {
+        let _ = writeln!(
+            text,
+            "* round {}, {}, beside {}: {}",
+            run.round, run.series, run.target, run.beside
+        );
+    }
+    let _ = writeln!(text);
 }
 
 /// Paths from the root of the repository.

@@ -40,6 +40,19 @@ fn silent_connections_delay_nobody() {
 }
 
 #[test]
+fn many_that_come_at_once_are_all_served() {
+    let served = serve(None, well);
+    let mut all: Vec<TcpStream> = (0..3 * PLAIN_PLACES).map(|_| connect(served.address)).collect();
+    for stream in &mut all {
+        write!(stream, "GET /api/v1/events HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    }
+    for (number, stream) in all.into_iter().enumerate() {
+        let mut reader = std::io::BufReader::new(stream);
+        assert!(next(&mut reader).contains("\"edge\""), "number {number}");
+    }
+}
+
+#[test]
 fn streams_have_places_of_their_own_and_get_the_same() {
     let served = serve(None, well);
     let count = PLAIN_PLACES + 8;

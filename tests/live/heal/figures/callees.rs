@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::lines;
+use super::{lines, widen};
 
 /// How late it may notice that it is to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -40,6 +40,7 @@ impl Callee {
         let (leave, left) = channel();
         let stopped = Arc::clone(&stop);
         let socket = UdpSocket::bind(address).expect("a free address");
+        widen(&socket);
         socket.set_read_timeout(Some(LOOK_EVERY)).expect("a time");
         let thread = std::thread::spawn(move || {
             let invites = answer(&socket, &stopped, &asked);

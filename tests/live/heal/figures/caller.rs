@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Instant;
 
-use super::{KEYS, LOOK_EVERY, lines};
+use super::{KEYS, LOOK_EVERY, lines, widen};
 use crate::harness::{free_address, loopback};
 
 /// First and longest retransmission interval, and when a request is given up (64 T1 would be 32 s).
@@ -49,6 +49,7 @@ pub(super) struct Call {
 /// Makes the calls; `meanwhile` is told the time again and again.
 pub(super) fn run(plan: &Plan, mut meanwhile: impl FnMut(u64)) -> Vec<Call> {
     let socket = UdpSocket::bind(free_address(loopback(1))).expect("a free address");
+    widen(&socket);
     socket.set_read_timeout(Some(LOOK_EVERY)).expect("a time");
     let mut phone = Phone {
         local: socket.local_addr().expect("bound"),
