@@ -6,6 +6,7 @@
 use std::sync::mpsc::Sender;
 
 use super::resolve::Resolution;
+use super::trace::TraceCounts;
 use super::view;
 use crate::datapath::{Report, Snapshot};
 
@@ -40,6 +41,8 @@ pub struct Scrape {
     pub snapshot: Snapshot,
     /// Names and states.
     pub view: view::Node,
+    /// What was written of traces and what was lost.
+    pub traces: TraceCounts,
 }
 
 /// What an operator may ask for.

@@ -139,7 +139,9 @@ impl Node {
             Event::Report(report) => self.on_report(&report),
             Event::Resolved(resolution) => self.on_resolved(resolution),
             Event::Ask(Ask::Scrape(answer)) => {
-                let scrape = self.snapshot().map(|snapshot| Scrape { snapshot, view: self.view() });
+                let traces = self.traces.counts();
+                let view = self.view();
+                let scrape = self.snapshot().map(|snapshot| Scrape { snapshot, view, traces });
                 // Who asked may have given up; so below.
                 let _ = answer.send(scrape);
             }

@@ -207,11 +207,12 @@ pub(super) fn shards(answer: &Value) -> String {
         "SENT/S",
         "HOPS OUT",
         "SOCKET DROPS",
+        "HELD",
         "P50 US",
         "P99 US",
         "MOST US",
     ];
-    let mut table = Table::new(&heads, &[0, 1, 2, 3, 4, 5, 6, 7]);
+    let mut table = Table::new(&heads, &[0, 1, 2, 3, 4, 5, 6, 7, 8]);
     for shard in list(&answer["shards"]) {
         let latency = &shard["latency_us"];
         table.row([
@@ -220,6 +221,7 @@ pub(super) fn shards(answer: &Value) -> String {
             number(&shard["sent_per_second"]),
             text(&shard["hops_out"]),
             text(&shard["socket_drops"]),
+            text(&shard["held"]),
             text(&latency["p50"]),
             text(&latency["p99"]),
             text(&latency["most"]),

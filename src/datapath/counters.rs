@@ -13,8 +13,9 @@ use hdrhistogram::Histogram;
 use super::traffic::{OF_CONTROL, Traffic};
 use crate::sip::hold::HoldCounts;
 use crate::sip::message::Method;
+use crate::sip::outbox::Extra;
 use crate::sip::route::table::Table;
-use crate::sip::{Decision, DropReason, Verdict};
+use crate::sip::{Decision, DropReason, Now, Verdict};
 
 /// Verdicts in the order of [`Counters::messages`].
 pub const VERDICTS: [&str; 4] = ["absorb", "drop", "forward", "respond"];
@@ -46,6 +47,14 @@ pub struct Counters {
     pub transactions_evicted: u64,
     /// Requests that were held for failover, and what became of them.
     pub hold: HoldCounts,
+    /// How many are held at this moment.
+    pub held_now: u64,
+    /// Messages that went out besides those that came in: for what is held, to further backends or once more.
+    pub extras: u64,
+    /// Calls that could not be counted for `kamailio:10`, because too many were.
+    pub calls_uncounted: u64,
+    /// Answers to INVITEs that could not be remembered while somebody asks for them.
+    pub answers_lost: u64,
     /// Forwarded responses by class: 1xx is at 1.
     pub response_classes: [u64; 7],
     /// Our own responses by status minus 100.
@@ -95,6 +104,10 @@ impl Counters {
             rules: Vec::new(),
             transactions_evicted: 0,
             hold: HoldCounts::default(),
+            held_now: 0,
+            extras: 0,
+            calls_uncounted: 0,
+            answers_lost: 0,
             response_classes: [0; 7],
             own_statuses: Box::new([0; STATUSES]),
             hops_out: 0,
@@ -145,9 +158,7 @@ impl Counters {
                 2
             }
             Verdict::Respond => {
-                if let Some(count) = self.own_statuses.get_mut(status_place(decision.status)) {
-                    *count += 1;
-                }
+                self.on_own_status(decision.status);
                 3
             }
         };
@@ -155,6 +166,22 @@ impl Counters {
         if let Some(count) = decision.rule.and_then(|rule| self.rules.get_mut(usize::from(rule))) {
             *count += 1;
         }
+    }
+
+    fn on_own_status(&mut self, status: u16) {
+        if let Some(count) = self.own_statuses.get_mut(status_place(status)) {
+            *count += 1;
+        }
+    }
+
+    /// Counts what goes out besides, and answers the meter of its pool. No message came for it, so no verdict is counted.
+    pub(crate) fn on_extra(&mut self, now: Now, extra: &Extra<'_>, table: &Table) -> u32 {
+        self.extras += 1;
+        let verdict = extra.verdict();
+        if verdict == Verdict::Respond {
+            self.on_own_status(extra.decision.status);
+        }
+        self.traffic.on_verdict(now, verdict, extra.decision, table)
     }
 
     /// Counts a drop after the verdict, or instead of one.
@@ -191,6 +218,10 @@ impl Counters {
         add_all(&mut self.rules, &other.rules);
         self.transactions_evicted += other.transactions_evicted;
         self.hold += other.hold;
+        self.held_now += other.held_now;
+        self.extras += other.extras;
+        self.calls_uncounted += other.calls_uncounted;
+        self.answers_lost += other.answers_lost;
         self.traffic.add(&other.traffic);
         for (sum, verdicts) in self.messages.iter_mut().zip(&other.messages) {
             add_all(sum, verdicts);
@@ -221,6 +252,10 @@ impl Counters {
         self.rules.clone_from(&other.rules);
         self.transactions_evicted = other.transactions_evicted;
         self.hold = other.hold;
+        self.held_now = other.held_now;
+        self.extras = other.extras;
+        self.calls_uncounted = other.calls_uncounted;
+        self.answers_lost = other.answers_lost;
         self.messages = other.messages;
         self.drops = other.drops;
         self.response_classes = other.response_classes;
@@ -273,6 +308,8 @@ mod tests {
         counters.on_verdict(Verdict::Drop(DropReason::NotSip), &Decision::default());
         counters.on_sent(1, 40, 3);
         counters.on_sent(OF_CONTROL, 40, 2);
+        (counters.held_now, counters.extras) = (1, 2);
+        (counters.calls_uncounted, counters.answers_lost) = (3, 4);
         counters
     }
 
@@ -287,6 +324,8 @@ mod tests {
         assert_eq!(counters.dropped(DropReason::NotSip), times);
         assert_eq!((counters.sent, counters.control_sent), (3 * times, 2 * times));
         assert_eq!(counters.latency_us.len(), 3 * times);
+        assert_eq!((counters.held_now, counters.extras), (times, 2 * times));
+        assert_eq!((counters.calls_uncounted, counters.answers_lost), (3 * times, 4 * times));
     }
 
     #[test]

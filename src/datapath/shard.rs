@@ -172,8 +172,12 @@ impl Shard {
 
     fn copy_counters(&self, copy: &mut Counters) {
         copy.copy_from(&self.path.counters);
-        copy.transactions_evicted = self.path.core.transactions().evicted();
-        copy.hold = self.path.core.held().map(|hold| hold.counts).unwrap_or_default();
+        let core = &self.path.core;
+        copy.transactions_evicted = core.transactions().evicted();
+        copy.answers_lost = core.transactions().answers_lost();
+        copy.calls_uncounted = core.calls_uncounted();
+        copy.hold = core.held().map(|hold| hold.counts).unwrap_or_default();
+        copy.held_now = core.held().map_or(0, |hold| hold.len() as u64);
         let io = self.io.counts();
         copy.drops[DropReason::SendFailed.index()] += io.send_failed;
         copy.buffers_exhausted += io.buffers_exhausted;
@@ -224,7 +228,7 @@ impl Path {
         if let Some(report) = report(now, received.source, decision, self.core.table()) {
             self.reporter.push(report);
         }
-        self.send_extras((received_at, pool), queue);
+        let extras = self.send_extras(now, received_at, queue);
         let outbox = &self.outbox;
         let mut end = (verdict, None);
         if let (Verdict::Forward | Verdict::Respond, Some(transmit)) = (verdict, outbox.transmit())
@@ -239,6 +243,7 @@ impl Path {
         }
         if self.tap.is_on() {
             self.trace(now, received, end, queue);
+            self.trace_extras(now, extras);
         }
     }
 

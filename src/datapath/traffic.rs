@@ -6,7 +6,7 @@
 use super::small_histogram::SmallHistogram;
 use crate::sip::message::Method;
 use crate::sip::route::table::Table;
-use crate::sip::{BackendRef, Decision, Now, Verdict};
+use crate::sip::{BackendRef, Cause, Decision, Now, Verdict};
 
 /// Meters from here on are not counted: control gives the freed ones again long before.
 pub const METERS_MAX: u32 = 1 << 16;
@@ -22,7 +22,7 @@ pub const WAYS: [&str; 4] = ["request_to", "response_from", "request_from", "res
 pub struct BackendTraffic {
     /// Requests sent on to it.
     pub requests: u64,
-    /// Its responses that were sent on, by class: 1xx is at 1.
+    /// Its responses that were sent on, or kept from the caller because another backend may do better; by class: 1xx is at 1.
     pub responses: [u64; 7],
     /// When the last request that wants a response was sent to it.
     pub last_request: Now,
@@ -33,7 +33,7 @@ pub struct BackendTraffic {
 /// The traffic of one pool.
 #[derive(Debug, Clone, Default)]
 pub struct PoolTraffic {
-    /// Messages that were sent on, by way (order of [`WAYS`]) and method (order of [`Method::ALL`]).
+    /// Messages that were sent on, or sent besides, by way (order of [`WAYS`]) and method (order of [`Method::ALL`]).
     pub messages: [[u64; Method::ALL.len()]; WAYS.len()],
     /// Requests that its load cap kept from the backend of their key.
     pub capped: u64,
@@ -77,11 +77,13 @@ impl Traffic {
         decision: &Decision,
         table: &Table,
     ) -> u32 {
-        if verdict != Verdict::Forward {
+        let is_response = decision.status != 0;
+        // What was absorbed, so that another backend may do better, is an answer all the same.
+        let is_held = verdict == Verdict::Absorb && decision.cause == Cause::Held && is_response;
+        if verdict != Verdict::Forward && !is_held {
             return NO_POOL;
         }
-        let is_response = decision.status != 0;
-        let to = decision.backend.and_then(|backend| meters(table, backend));
+        let to = decision.backend.filter(|_| !is_held).and_then(|backend| meters(table, backend));
         let from = decision.origin.and_then(|origin| meters(table, origin));
         if is_response {
             self.on_response(now, from, decision.status);

@@ -230,6 +230,10 @@ impl<'a> Turn<'a> {
                 decision.backend = self.table.backend_reached_at(transmit.destination);
                 decision.cause = Cause::Via;
                 let is_for_backend = decision.backend.is_some();
+                // Of what is absorbed, too: it says how the backend is.
+                if code == 503 && decision.origin.is_some() {
+                    decision.retry_after_seconds = probe::retry_after_seconds(&self.message);
+                }
                 if self.holds_any()
                     && let Some(verdict) = self.held_response(code, method, branch)
                 {
@@ -244,10 +248,6 @@ impl<'a> Turn<'a> {
                 }
                 if code >= 200 && self.table.counts_calls && method == Method::Invite {
                     self.call_answered(code);
-                }
-                let decision = &mut self.outbox.decision;
-                if code == 503 && decision.origin.is_some() {
-                    decision.retry_after_seconds = probe::retry_after_seconds(&self.message);
                 }
                 self.send(transmit)
             }
@@ -282,6 +282,9 @@ impl<'a> Turn<'a> {
         let fields = TransactionFields::new(&self.message, &head.via, head.cseq, head.from.tag);
         if head.method == Method::Ack && self.acknowledges_us(&head, &fields) {
             self.outbox.decision.cause = Cause::Own;
+            if self.holds_any() {
+                self.own_answer_acknowledged(&fields);
+            }
             return Verdict::Absorb;
         }
         let origin = self.table.backend_at(self.received.source);

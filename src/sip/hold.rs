@@ -11,6 +11,7 @@ use queue::Queue;
 
 pub mod attempt;
 pub mod entry;
+mod own_answer;
 mod queue;
 
 #[cfg(test)]
@@ -39,6 +40,8 @@ pub struct HoldCounts {
     pub given_up: u64,
     /// CANCELs of ours, without those that were repeated.
     pub cancelled: u64,
+    /// Callers that were answered by us because no backend did, without the repetitions.
+    pub answered: u64,
 }
 
 impl std::ops::AddAssign for HoldCounts {
@@ -48,6 +51,7 @@ impl std::ops::AddAssign for HoldCounts {
         self.failed_over += other.failed_over;
         self.given_up += other.given_up;
         self.cancelled += other.cancelled;
+        self.answered += other.answered;
     }
 }
 

@@ -9,7 +9,7 @@ use arrayvec::ArrayVec;
 
 use super::edit::{Edits, TEXT_BYTES_MAX};
 use super::hold::HELD_BYTES_MAX;
-use super::{Decision, ListenerId, MESSAGE_BYTES_MAX};
+use super::{Decision, ListenerId, MESSAGE_BYTES_MAX, Verdict};
 
 /// Most bytes that an answer is longer than its request; one that is too long to be sent is written all the same. Four for
 /// each Via that it repeats (`v:` and LF become `Via: ` and CRLF), of 256 fields at most, and a few hundred for the status
@@ -28,10 +28,29 @@ pub struct Transmit {
     pub listener: ListenerId,
 }
 
-/// Whole messages that go out besides the one that came in.
+/// A whole message that goes out besides the one that came in.
+#[derive(Debug, Clone, Copy)]
+pub struct Extra<'a> {
+    /// Where it goes.
+    pub transmit: Transmit,
+    /// All of it.
+    pub bytes: &'a [u8],
+    /// Its method, the backend that it goes to, and its status when it is an answer of ours: then its origin is the
+    /// backend that said nothing.
+    pub decision: &'a Decision,
+}
+
+impl Extra<'_> {
+    /// What it would be called if a message had led to it.
+    pub fn verdict(&self) -> Verdict {
+        if self.decision.status == 0 { Verdict::Forward } else { Verdict::Respond }
+    }
+}
+
+/// Those of one call into the core.
 #[derive(Debug, Clone)]
 pub(super) struct Extras {
-    list: ArrayVec<(Transmit, Range<usize>), EXTRAS_MAX>,
+    list: ArrayVec<(Transmit, Range<usize>, Decision), EXTRAS_MAX>,
     bytes: Vec<u8>,
 }
 
@@ -49,7 +68,7 @@ impl Extras {
     /// Adds what `write` adds to the buffer; nothing when it says so, or when there is no room without allocating.
     pub(super) fn push(
         &mut self,
-        transmit: Transmit,
+        (transmit, decision): (Transmit, Decision),
         size_max: usize,
         write: impl FnOnce(&mut Vec<u8>) -> Option<()>,
     ) -> Option<()> {
@@ -61,7 +80,7 @@ impl Extras {
             self.bytes.truncate(start);
             return None;
         }
-        self.list.push((transmit, start..self.bytes.len()));
+        self.list.push((transmit, start..self.bytes.len(), decision));
         Some(())
     }
 }
@@ -129,11 +148,13 @@ impl Outbox {
     }
 
     /// What goes out besides: whole messages, at most [`EXTRAS_MAX`].
-    pub fn extras(&self) -> impl Iterator<Item = (Transmit, &[u8])> {
-        self.extras
-            .list
-            .iter()
-            .map(|(transmit, place)| (*transmit, &self.extras.bytes[place.clone()]))
+    pub fn extras(&self) -> impl Iterator<Item = Extra<'_>> {
+        let Extras { list, bytes } = &self.extras;
+        list.iter().map(|(transmit, place, decision)| Extra {
+            transmit: *transmit,
+            bytes: &bytes[place.clone()],
+            decision,
+        })
     }
 
     /// The edits in order: offset, bytes deleted, bytes inserted. Empty for an answer.

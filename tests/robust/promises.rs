@@ -57,6 +57,22 @@ pub(crate) fn check(world: &mut World, input: &Input, verdict: Verdict, sent: Op
     }
 }
 
+/// What goes out besides: to a backend, or an answer of ours to who asked. No larger than what is held and what we add.
+pub(crate) fn check_extra(world: &World, sent: &Sent) {
+    let shown = || format!("besides, to {}:\n{}", sent.to, sent.bytes.escape_ascii());
+    let held_bytes_max = world.table().limits.held_bytes_max;
+    assert!(sent.bytes.len() <= held_bytes_max + GROWTH_BYTES_MAX, "{}", shown());
+    if sent.bytes.starts_with(b"SIP/") {
+        assert!(sent.bytes.starts_with(b"SIP/2.0 408 "), "{}", shown());
+        parses(world, Verdict::Respond, sent, &shown);
+        let is_source = world.flows.iter().any(|flow| flow.ip() == sent.to.ip());
+        assert!(is_source, "nobody asked: {}", shown());
+    } else {
+        parses(world, Verdict::Forward, sent, &shown);
+        assert!(world.backends.contains(&sent.to), "an open relay: {}", shown());
+    }
+}
+
 fn parses(world: &World, verdict: Verdict, sent: &Sent, shown: &dyn Fn() -> String) {
     let mut index = Index::default();
     let message = Message::parse(&sent.bytes, &mut index);

@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use sipedge::sip::balance::{Balance, Member, Spec};
 use sipedge::sip::core::Core;
+use sipedge::sip::hold::HoldCounts;
 use sipedge::sip::message::Method;
-use sipedge::sip::outbox::Outbox;
+use sipedge::sip::outbox::{EXTRAS_MAX, Outbox};
+use sipedge::sip::route::failover::{Failover, StatusSet};
 use sipedge::sip::route::table::{
     Action, Backend, Key, KeySource, Limits, Listener, Parts, Pool, Rule, Table,
 };
@@ -28,8 +30,16 @@ const PHONES: [(&str, u8); 4] = [
 ];
 const PHONES_V6: [(&str, u8); 1] = [("[2001:db8::77]:6000", 1)];
 const BACKENDS: [&str; 3] = ["10.0.0.1:5060", "10.0.0.2:5060", "10.0.0.3:5060"];
-const STATUSES: [&str; 3] = ["100 Trying", "200 OK", "486 Busy"];
+const STATUSES: [&str; 4] = ["100 Trying", "200 OK", "486 Busy", "503 Busy"];
 const STOCK_MAX: usize = 300;
+/// The first requests of the stock, which a pool that fails over gets: INVITE, REGISTER, OPTIONS.
+const HELD_SEEDS: usize = 12;
+
+/// What time may make of one held request, in messages: for each of 4 attempts the INVITE 6 times and then its CANCEL 10 times
+/// (RFC 3261 17.1.1.2, 17.1.2.2), the three further attempts, and our 408, 11 times (17.2.1).
+const BY_TIME_MAX: u64 = 4 * (6 + 10) + 3 + 11;
+/// When nothing is held any more: a call that rings has 200 seconds, its CANCEL and its failure 32 each; some come late.
+const REST_US: u64 = 500_000_000;
 
 /// A datagram in the making.
 #[derive(Clone)]
@@ -60,6 +70,12 @@ pub(crate) struct World {
     /// How often a token and a Via of ours showed the way.
     by_token: u64,
     by_via: u64,
+    /// What went out besides, in this step.
+    extras: Vec<Sent>,
+    /// What came out last, as its receiver would send it.
+    newest: Option<Input>,
+    /// How much of that time has made.
+    by_time: u64,
 }
 
 fn address(text: &str) -> SocketAddr {
@@ -136,6 +152,16 @@ pub(crate) fn rich(balance: &str) -> Parts {
     }
 }
 
+/// As [`rich`], with a pool that fails over, and room for few requests that are held.
+pub(crate) fn failing_over(balance: &str) -> Parts {
+    let mut parts = rich(balance);
+    parts.pools[0].failover =
+        Some(Failover { statuses: StatusSet::of(&[500, 503]), timeout_us: 2_000_000, tries: 3 });
+    // Evicted memory is another matter.
+    let limits = Limits { transactions_max: 4_096, ..parts.limits };
+    Parts { limits: Limits { held_max: 6, held_bytes_max: 3_000, ..limits }, ..parts }
+}
+
 impl World {
     pub(crate) fn new(parts: Parts) -> Self {
         let phones =
@@ -158,6 +184,9 @@ impl World {
             verdicts: [0; 4],
             by_token: 0,
             by_via: 0,
+            extras: Vec::new(),
+            newest: None,
+            by_time: 0,
         };
         let first = world.peers[0];
         for bytes in seeds::requests() {
@@ -174,6 +203,20 @@ impl World {
         self.core.install(Arc::new(Table::new(self.parts.clone())));
     }
 
+    /// A backend of the first pool dies, or comes back.
+    pub(crate) fn turn_health(&mut self, random: &mut Random) {
+        let backend = u16::try_from(random.below(BACKENDS.len())).expect("three");
+        let pool = &mut self.parts.pools[0];
+        if pool.down.contains(backend) {
+            pool.down.remove(backend);
+            pool.usable.insert(backend);
+        } else {
+            pool.down.insert(backend);
+            pool.usable.remove(backend);
+        }
+        self.core.install(Arc::new(Table::new(self.parts.clone())));
+    }
+
     pub(crate) fn table(&self) -> &Table {
         self.core.table()
     }
@@ -187,6 +230,20 @@ impl World {
         input
     }
 
+    /// As [`World::choose`], where what is held matters: half are what came out last, many are new transactions.
+    pub(crate) fn choose_held(&self, random: &mut Random, round: u64) -> Input {
+        if let Some(newest) = self.newest.as_ref().filter(|_| random.below(2) == 0) {
+            return newest.clone();
+        }
+        if random.below(3) == 0 {
+            return self.choose(random);
+        }
+        let mut input = random.pick(&self.stock[..HELD_SEEDS]).clone();
+        let text = String::from_utf8_lossy(&input.bytes);
+        input.bytes = text.replace("z9hG4bKp", &format!("z9hG4bKn{round}p")).into_bytes();
+        input
+    }
+
     /// Who speaks, by number, and the listener that hears it.
     pub(crate) fn peer(&self, number: usize) -> (SocketAddr, u8) {
         self.peers[number % self.peers.len()]
@@ -195,7 +252,9 @@ impl World {
     /// Handles it twice, checks the promises, and keeps what comes out for later rounds.
     pub(crate) fn step(&mut self, random: &mut Random, input: &Input) {
         self.now = Now(self.now.0 + 1 + random.next() % 3_000_000);
+        self.run_timeouts();
         let (verdict, sent) = self.handle(input);
+        let has_moved = !self.extras.is_empty() && !input.bytes.starts_with(b"SIP/");
         let place = match verdict {
             Verdict::Absorb => 0,
             Verdict::Drop(_) => 1,
@@ -210,7 +269,8 @@ impl World {
         // A second time right away: the same, whatever balance; the transaction is remembered or hashed again.
         let again = self.handle(input);
         let is_counting = cause == Cause::Balanced && self.outbox.decision().key.is_none();
-        if !is_counting {
+        // A copy that leaves a dead backend does so once.
+        if !is_counting && !has_moved {
             assert_eq!(
                 (verdict, sent.clone()),
                 again,
@@ -221,6 +281,58 @@ impl World {
         if let Some(sent) = sent {
             self.keep(random, sent);
         }
+        // The further attempt comes in front of its ACK, and is more worth an answer.
+        for extra in std::mem::take(&mut self.extras).into_iter().rev() {
+            self.keep(random, extra);
+        }
+    }
+
+    /// What was done about held requests.
+    pub(crate) fn hold_counts(&self) -> HoldCounts {
+        self.core.held().map(|hold| hold.counts).unwrap_or_default()
+    }
+
+    /// Does what is due.
+    pub(crate) fn run_timeouts(&mut self) {
+        let mut calls = 0;
+        while self.core.poll_timeout().is_some_and(|(due, _)| due <= self.now) {
+            self.core.handle_timeout(self.now, &mut self.outbox);
+            let made = self.take_extras();
+            assert!(made <= 1, "{made} messages of one timeout");
+            self.by_time += made as u64;
+            calls += 1;
+            assert!(calls < 10_000, "time stands still");
+        }
+        let Some(hold) = self.core.held() else { return };
+        assert!(hold.len() <= hold.capacity() && hold.len() as u64 <= hold.counts.held);
+        let most = hold.counts.held * BY_TIME_MAX;
+        assert!(self.by_time <= most, "{} messages by time, for {:?}", self.by_time, hold.counts);
+    }
+
+    /// Nobody says anything any more: all that is held ends.
+    pub(crate) fn rest(&mut self) {
+        let end = Now(self.now.0 + REST_US);
+        while let Some((due, _)) = self.core.poll_timeout() {
+            assert!(due <= end, "{} are held for ever", self.core.held().map_or(0, |h| h.len()));
+            self.now = self.now.max(due);
+            self.run_timeouts();
+        }
+        assert!(self.core.held().is_none_or(|hold| hold.is_empty()));
+        self.extras.clear();
+    }
+
+    /// Checks what went out besides, and keeps it for later. Says how much it was.
+    fn take_extras(&mut self) -> usize {
+        let sent = self.outbox.extras().map(|extra| Sent {
+            bytes: extra.bytes.to_vec(),
+            to: extra.transmit.destination,
+            listener: extra.transmit.listener.0,
+        });
+        let sent: Vec<Sent> = sent.collect();
+        sent.iter().for_each(|sent| promises::check_extra(self, sent));
+        let count = sent.len();
+        self.extras.extend(sent);
+        count
     }
 
     fn handle(&mut self, input: &Input) -> (Verdict, Option<Sent>) {
@@ -230,7 +342,14 @@ impl World {
             listener: ListenerId(input.listener),
             truncated: false,
         };
+        let before = self.hold_counts();
         let verdict = self.core.handle(self.now, &received, &mut self.outbox);
+        let extras = self.take_extras();
+        if !input.bytes.starts_with(b"SIP/") {
+            let moved = self.hold_counts().failed_over - before.failed_over;
+            assert_eq!(extras as u64, moved, "besides a request\n{}", promises::show(input));
+        }
+        assert!(extras <= EXTRAS_MAX);
         if !matches!(verdict, Verdict::Forward | Verdict::Respond) {
             return (verdict, None);
         }
@@ -259,6 +378,7 @@ impl World {
         };
         let Some(bytes) = new else { return };
         let input = Input { bytes, source: sent.to, listener: sent.listener };
+        self.newest = Some(input.clone());
         if self.stock.len() < STOCK_MAX {
             self.stock.push(input);
         } else {
@@ -274,6 +394,17 @@ impl World {
         assert!(dropped > 50 && forwarded > 200 && responded > 100, "{:?}", self.verdicts);
         assert!(self.by_token > 50 && self.by_via > 50, "{} {}", self.by_token, self.by_via);
         assert!(absorbed < dropped && self.pieces.len() > 20);
+    }
+}
+
+impl World {
+    /// So for what is held.
+    pub(crate) fn must_have_held(&self) {
+        let HoldCounts { held, refused, failed_over, given_up, cancelled, answered } =
+            self.hold_counts();
+        let all = (self.hold_counts(), self.by_time);
+        assert!(held > 100 && refused > 100 && failed_over > 50 && given_up > 20, "{all:?}");
+        assert!(cancelled > 0 && answered > 0 && self.by_time > 50, "{all:?}");
     }
 }
 

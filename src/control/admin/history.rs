@@ -84,6 +84,8 @@ pub(super) struct Shard {
     hops_in: u64,
     socket_drops: u64,
     buffers_exhausted: u64,
+    /// Requests that are held for failover now.
+    held: u64,
     turns: u64,
     latency_us: Quantiles,
 }
@@ -283,6 +285,7 @@ impl Shard {
             hops_in: counters.hops_in,
             socket_drops: counters.socket_drops,
             buffers_exhausted: counters.buffers_exhausted,
+            held: counters.held_now,
             turns: counters.turns,
             latency_us: Quantiles {
                 p50: latency.value_at_quantile(0.5),

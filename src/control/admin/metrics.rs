@@ -13,6 +13,7 @@ use crate::sip::DropReason;
 use crate::sip::message::Method;
 
 mod fleet;
+mod traces;
 mod traffic;
 
 pub use traffic::{BackendLabels, PoolLabels, Use};
@@ -56,6 +57,7 @@ pub fn page(scrape: &Scrape, draining: bool, streams: usize) -> String {
     let mut writer = Writer { out: &mut out };
     write_all(&mut writer, &Labels::new(&scrape.view), draining, &scrape.snapshot)
         .and_then(|()| fleet::write(&mut writer, &scrape.view, streams))
+        .and_then(|()| traces::write(&mut writer, &scrape.traces))
         .expect("writing to a string cannot fail");
     out
 }
@@ -84,6 +86,15 @@ fn write_all(
             w.sample(shard.name, &[("shard", &index)], (shard.read)(counters))?;
         }
     }
+    let name = "sipedge_held";
+    w.family(
+        name,
+        "gauge",
+        "Requests that are held for failover at this moment; [limits] held_max bounds them.",
+    )?;
+    for (index, counters) in shards.iter().enumerate() {
+        w.sample(name, &[("shard", &index)], counters.held_now)?;
+    }
     steering(w, &labels.listeners, snapshot)?;
     latency(w, shards)
 }
@@ -95,7 +106,7 @@ struct ShardCounter {
     read: fn(&Counters) -> u64,
 }
 
-const SHARD_COUNTERS: [ShardCounter; 19] = [
+const SHARD_COUNTERS: [ShardCounter; 23] = [
     ShardCounter {
         name: "sipedge_received_total",
         help: "Datagrams read from sockets.",
@@ -185,6 +196,26 @@ const SHARD_COUNTERS: [ShardCounter; 19] = [
         name: "sipedge_failover_cancelled_total",
         help: "CANCELs to backends that were given up.",
         read: |c| c.hold.cancelled,
+    },
+    ShardCounter {
+        name: "sipedge_failover_answered_total",
+        help: "Callers that got 408 from the edge because no backend answered their held request.",
+        read: |c| c.hold.answered,
+    },
+    ShardCounter {
+        name: "sipedge_extras_total",
+        help: "Messages of the edge's own for held requests: to further backends, repeated, ACK, CANCEL, 408; part of what is sent.",
+        read: |c| c.extras,
+    },
+    ShardCounter {
+        name: "sipedge_calls_uncounted_total",
+        help: "Calls that kamailio:10 could not count, because too many were under way.",
+        read: |c| c.calls_uncounted,
+    },
+    ShardCounter {
+        name: "sipedge_answers_lost_total",
+        help: "Answers to INVITEs that could not be remembered: if their backend dies now, another may ring; raise transactions_max.",
+        read: |c| c.answers_lost,
     },
     ShardCounter {
         name: "sipedge_turns_total",

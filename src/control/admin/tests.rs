@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::*;
 use crate::control::config::secret;
 use crate::control::event::{Ask, Command, Outcome, Scrape};
+use crate::control::trace::TraceCounts;
 use crate::control::view;
 
 mod refusals;
@@ -61,7 +62,8 @@ fn serve(token: Option<Token>, outcome: impl Fn(&Command) -> Outcome + Send + 's
                 Event::Ask(Ask::View(answer)) => drop(answer.send(node(uptime_ms))),
                 Event::Ask(Ask::Scrape(answer)) => {
                     let snapshot = datapath::Snapshot { shards: Vec::new(), picks: Vec::new() };
-                    drop(answer.send(Ok(Scrape { snapshot, view: node(uptime_ms) })));
+                    let traces = TraceCounts::default();
+                    drop(answer.send(Ok(Scrape { snapshot, view: node(uptime_ms), traces })));
                 }
                 Event::Ask(Ask::Do(command, answer)) => {
                     let _ = answer.send(outcome(&command));

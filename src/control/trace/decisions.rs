@@ -1,4 +1,4 @@
-//! Decision records: one line of JSON for each message, and the last of them in memory.
+//! Decision records: one line of JSON for each message that came or was made for a held request, and the last of them in memory.
 //!
 //! Owns: what a line says and how it is escaped. Knows no file and no socket. Times are UTC.
 
@@ -23,7 +23,7 @@ pub(super) struct About<'a> {
     pub(super) backend: Option<&'a str>,
 }
 
-/// The record of a received message, a line without its end.
+/// The record of a message, a line without its end.
 pub(super) fn record(taken: &Taken, bytes: &[u8], index: &mut Index, about: &About<'_>) -> String {
     let call_id = Message::parse(bytes, index).map(|message| message.value(FieldName::CallId));
     let mut line = String::with_capacity(320);
@@ -47,6 +47,10 @@ fn write(
         text(line, "call_id", &String::from_utf8_lossy(call_id))?;
     }
     write!(line, ",\"source\":\"{}\"", taken.source)?;
+    // What came has one, too, but it is ours.
+    if taken.is_sent {
+        write!(line, ",\"destination\":\"{}\"", taken.destination)?;
+    }
     let (verdict, drop) = match taken.verdict {
         Verdict::Absorb => ("absorb", None),
         Verdict::Drop(reason) => ("drop", Some(reason.label())),
@@ -194,6 +198,10 @@ mod tests {
         let line = record(&capped, message, &mut Index::default(), &about);
         let with_cap: serde_json::Value = serde_json::from_str(&line).expect(&line);
         assert_eq!((&with_cap["capped"], value.get("capped")), (&true.into(), None));
+        let besides = Taken { is_sent: true, ..taken(Verdict::Forward, decision) };
+        let line = record(&besides, message, &mut Index::default(), &about);
+        let value: serde_json::Value = serde_json::from_str(&line).expect(&line);
+        assert_eq!(value["destination"], "[2001:db8::1]:5060");
         let none = About { pool: None, backend: None, ..about };
         let dropped =
             taken(Verdict::Drop(DropReason::NotSip), Decision { status: 200, ..decision });

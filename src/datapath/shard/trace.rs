@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use super::Path;
 use crate::datapath::send_queue::SendQueue;
-use crate::datapath::tap::Taken;
+use crate::datapath::tap::{Taken, Tap};
 use crate::datapath::traffic::{NO_POOL, meters};
-use crate::sip::outbox::Transmit;
+use crate::sip::outbox::{Extra, Transmit};
 use crate::sip::route::table::{Action, Table};
 use crate::sip::{Decision, ListenerId, Now, Received, Verdict, steer};
 
@@ -44,6 +44,31 @@ impl Path {
                 .push(Taken { is_sent: true, source, destination, wanted, ..taken }, queue.last());
         }
     }
+}
+
+/// Copies what is sent besides: whoever wants the call's messages wants it, too.
+#[cold]
+pub(super) fn trace_extra(
+    tap: &mut Tap,
+    table: &Table,
+    (now, shard): (Now, u8),
+    extra: &Extra<'_>,
+) {
+    let (backend, pool) = subject(table, extra.decision);
+    let wanted = tap.wanted(now, steer::call(extra.bytes), pool.unwrap_or(NO_POOL));
+    let taken = Taken {
+        is_sent: true,
+        source: bound(table, extra.transmit.listener),
+        destination: extra.transmit.destination,
+        at: now,
+        verdict: extra.verdict(),
+        decision: *extra.decision,
+        pool,
+        backend,
+        shard,
+        wanted,
+    };
+    tap.push(taken, extra.bytes);
 }
 
 /// The meters of the backend and the pool that a message is about.

@@ -9,6 +9,8 @@ use crate::sip::balance::{Balance, Member, Spec};
 use crate::sip::route::table::{Action, Backend, Key, KeySource, Listener, Parts, Pool, Rule};
 use crate::sip::{ListenerId, probe};
 
+mod held;
+
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Two shards behind one listener, and one pool that all requests go to.

@@ -87,6 +87,25 @@ fn what_is_not_sent_on_is_no_traffic() {
 }
 
 #[test]
+fn what_is_absorbed_for_failover_is_an_answer_and_no_request() {
+    let table = table([(0, [0, 1]), (1, [2, 3])]);
+    let mut traffic = Traffic::default();
+    traffic.fit(&table);
+    // The backend that gets the request now is named, but it is sent besides, and counted then.
+    let absorbed = Decision { cause: Cause::Held, backend: there(1, 1), ..response(503) };
+    assert_eq!(traffic.on_verdict(Now(7), Verdict::Absorb, &absorbed, &table), 1);
+    let copy = Decision { cause: Cause::Held, ..request(Method::Invite) };
+    assert_eq!(traffic.on_verdict(Now(8), Verdict::Absorb, &copy, &table), NO_POOL);
+    let expected = BackendTraffic {
+        responses: [0, 0, 0, 0, 0, 1, 0],
+        last_response: Now(7),
+        ..BackendTraffic::default()
+    };
+    assert_eq!(traffic.backends[2..], [expected, BackendTraffic::default()]);
+    assert_eq!(traffic.pools[1].messages.map(|way| way[Method::Invite.index()]), [0, 1, 0, 0]);
+}
+
+#[test]
 fn counts_stay_with_the_meter_and_a_meter_beyond_the_bound_is_left_out() {
     let before = table([(0, [0, 1]), (1, [2, 3])]);
     let mut traffic = Traffic::default();

@@ -6,12 +6,13 @@
 use std::net::SocketAddr;
 
 use super::balanced::seconds_of;
-use super::counted::Counted;
+use super::counted::{Counted, call, number_of_calls};
 use super::{
-    AddressNumber, BackendRef, BranchHash, Cause, FieldName, Hop, Index, Keyed, Message, Method,
-    Now, Outbox, Pass, Received, Refusal, Rotation, RouteSet, SealKey, StartLine, Table,
-    TransactionFields, Transactions, Transmit, Turn, Verdict, Way, admit, phrase, request,
+    AddressNumber, BackendRef, BranchHash, Cause, Counts, FieldName, Hop, Index, Keyed, Message,
+    Method, Now, Outbox, Pass, Pool, Received, Refusal, Rotation, RouteSet, SealKey, StartLine,
+    Table, TransactionFields, Transactions, Transmit, Turn, Verdict, Way, admit, phrase, request,
 };
+use crate::sip::Decision;
 use crate::sip::edit::{TEXT_BYTES_MAX, decimal};
 use crate::sip::hold::entry::{Due, Entry};
 use crate::sip::hold::{HELD_BYTES_MAX, Hold, Slot};
@@ -45,6 +46,13 @@ impl Holding {
             went_index: Index::default(),
         };
         Self { hold: Hold::new(limits), replay }
+    }
+}
+
+impl Replay {
+    /// What the call of the held request is known by.
+    fn call(&self) -> u64 {
+        call(&Message { bytes: &self.came, index: &self.index })
     }
 }
 
@@ -88,7 +96,15 @@ impl Again<'_> {
             }
             Due::Repeat(attempt) => self.repeat(slot, attempt),
             Due::Cancel(attempt) => self.hop_by_hop(slot, attempt, Method::Cancel, None),
-            Due::Answer => self.answer(slot, 408),
+            Due::Answer => {
+                self.holding.hold.counts.answered += 1;
+                if self.answer(slot).is_some() {
+                    self.count_end(slot);
+                }
+            }
+            Due::AnswerAgain => {
+                self.answer(slot);
+            }
             Due::Nothing => {}
         }
         self.holding.hold.tidy(slot);
@@ -105,10 +121,38 @@ impl Again<'_> {
         entry.start((transmit.destination, transmit.listener), now);
         self.holding.hold.counts.failed_over += 1;
         self.remember(slot, attempt);
+        self.count_at(slot, backend?);
         backend
     }
 
-    /// The recent-transaction table names the backend of this attempt from now on.
+    /// What counts at the backend before counts at this one from now on.
+    fn count_at(&mut self, slot: Slot, backend: BackendRef) {
+        let Some(entry) = self.holding.hold.entry(slot) else { return };
+        let counts = self.table.pools.get(usize::from(backend.pool)).map(Pool::counts);
+        match counts {
+            Some(Counts::Requests) => {
+                self.counted.begin_request(self.transactions, entry.id, self.now);
+            }
+            Some(Counts::Calls) if entry.is_invite() => {
+                let to = number_of_calls(self.table, self.numbers, backend);
+                self.counted.move_call(self.holding.replay.call(), to, self.now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Nobody has answered, and the caller has his answer.
+    fn count_end(&mut self, slot: Slot) {
+        let Some(entry) = self.holding.hold.entry(slot) else { return };
+        if self.table.counts_requests {
+            self.counted.end_request(self.transactions, entry.id, self.now);
+        }
+        if self.table.counts_calls {
+            self.counted.move_call(self.holding.replay.call(), None, self.now);
+        }
+    }
+
+    /// The recent-transaction table names the backend of this attempt from now on. What counted at another ends.
     pub(super) fn remember(&mut self, slot: Slot, attempt: u8) {
         let Some(entry) = self.holding.hold.entry(slot) else { return };
         let Some(at) = entry.attempts.get(usize::from(attempt)) else { return };
@@ -116,6 +160,9 @@ impl Again<'_> {
         let number = found.and_then(|backend| {
             self.numbers.get(usize::from(backend.pool))?.get(usize::from(backend.backend))
         });
+        if self.table.counts_requests {
+            self.counted.end_request(self.transactions, entry.id, self.now);
+        }
         if let (Some(number), Some(seconds)) = (number, seconds_of(entry.method)) {
             self.transactions.remember(entry.id, number.at_attempt(attempt), self.now, seconds);
         }
@@ -127,19 +174,25 @@ impl Again<'_> {
         }
     }
 
-    fn answer(&mut self, slot: Slot, status: u16) {
-        let Some((transmit, _)) = self.make(slot, Make::Answer(status)) else { return };
+    /// To the caller: 408.
+    fn answer(&mut self, slot: Slot) -> Option<()> {
+        let (transmit, _) = self.make(slot, Make::Answer(408))?;
+        let silent = self.holding.hold.entry(slot).and_then(|entry| entry.attempts.last());
+        let origin = silent.and_then(|attempt| self.table.backend_reached_at(attempt.destination));
+        let Decision { method, status, cause, .. } = self.holding.replay.outbox.decision;
+        let decision = Decision { method, status, cause, origin, ..Decision::default() };
         let answer = self.holding.replay.outbox.answer();
-        self.extras.push(transmit, answer.len(), |out| {
+        self.extras.push((transmit, decision), answer.len(), |out| {
             out.extend_from_slice(answer);
             Some(())
-        });
+        })
     }
 
     fn push_request(&mut self, transmit: Transmit) -> Option<()> {
         let Replay { came, outbox, .. } = &self.holding.replay;
         let size = outbox.edits.size(came.len()).ok()?;
-        self.extras.push(transmit, size, |out| {
+        let decision = sent_besides(self.table, transmit, outbox.decision.method);
+        self.extras.push((transmit, decision), size, |out| {
             let start = out.len();
             out.resize(start + size, 0);
             outbox.write_to(came, &mut out[start..]).map(|_| ())
@@ -166,7 +219,8 @@ impl Again<'_> {
         let sent = Message { bytes: went, index: went_index };
         let name: &[u8] = if method == Method::Ack { b"ACK" } else { b"CANCEL" };
         let to = to.unwrap_or_else(|| sent.value(FieldName::To));
-        self.extras.push(transmit, size + to.len() + HOP_BY_HOP_BYTES, |out| {
+        let decision = sent_besides(self.table, transmit, method);
+        self.extras.push((transmit, decision), size + to.len() + HOP_BY_HOP_BYTES, |out| {
             write_hop_by_hop(out, &sent, name, to)
         });
     }
@@ -201,7 +255,7 @@ impl Again<'_> {
         };
         turn.outbox.decision.method = entry.method;
         let verdict = match what {
-            Make::Answer(status) => turn.refuse(Refusal::new(status, phrase(status))),
+            Make::Answer(status) => turn.refuse_by(Refusal::new(status, phrase(status)), key),
             Make::Next => turn.replay(entry, key, None)?,
             Make::Attempt(attempt) => turn.replay(entry, key, Some(attempt))?,
         };
@@ -253,13 +307,24 @@ impl Turn<'_> {
             to: pass.head.to,
             source: self.received.source,
         };
-        let tried = entry.attempts.iter().map(|attempt| attempt.destination);
-        let rotation = self.rotations.get_mut(usize::from(pool_index))?;
-        let backend = pool.pick_next(keyed.number(pool), tried, rotation)?;
+        let number = keyed.number(pool);
+        let untried = pool.untried(entry.attempts.iter().map(|attempt| attempt.destination));
+        let backend = if pool.counts() == Counts::Nothing {
+            let rotation = self.rotations.get_mut(usize::from(pool_index))?;
+            pool.pick_among(number, &untried, rotation)?
+        } else {
+            self.pick_counted((pool_index, pool), number, entry.method, &untried)?
+        };
         let destination: SocketAddr = pool.backends.get(usize::from(backend))?.address;
         let backend = Some(BackendRef { pool: pool_index, backend });
         Some(Hop { destination, local: None, backend, cause: Cause::Balanced })
     }
+}
+
+/// A request of this method that goes out besides.
+fn sent_besides(table: &Table, transmit: Transmit, method: Method) -> Decision {
+    let backend = table.backend_reached_at(transmit.destination);
+    Decision { method, backend, cause: Cause::Held, ..Decision::default() }
 }
 
 /// More than what an ACK or a CANCEL has besides what it copies.

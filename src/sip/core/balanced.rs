@@ -84,7 +84,7 @@ impl<'a> Turn<'a> {
             let rotation = self.rotations.get_mut(usize::from(pool_index))?;
             pool.pick(number, rotation)?
         } else {
-            self.pick_counted(pool_index, pool, number, method)?
+            self.pick_counted((pool_index, pool), number, method, &pool.usable)?
         };
         let address = pool.backends.get(usize::from(backend))?.address;
         Some((BackendRef { pool: pool_index, backend }, address))

@@ -5,12 +5,13 @@
 //! is counted by its Call-ID, so all of it has to come to one shard: steering sees to that.
 
 use super::{
-    AddressNumber, BackendRef, FieldName, INVITE_SECONDS, Method, Pool, REQUEST_SECONDS, Turn,
+    AddressNumber, BackendRef, FieldName, INVITE_SECONDS, Message, Method, Pool, REQUEST_SECONDS,
+    Transactions, Turn,
 };
 use crate::sip::Now;
 use crate::sip::balance::calls::Calls;
 use crate::sip::balance::load::Loads;
-use crate::sip::balance::{Counts, Part, hash_key};
+use crate::sip::balance::{BackendSet, Counts, Part, hash_key};
 use crate::sip::route::table::Table;
 use crate::sip::transaction::seconds;
 
@@ -45,6 +46,28 @@ impl Counted {
         self.calls.clear();
     }
 
+    /// A remembered request begins to count at its backend.
+    pub(super) fn begin_request(&mut self, transactions: &mut Transactions, id: u64, now: Now) {
+        if let Some((number, until)) = transactions.count(id, now) {
+            self.requests.add(number.index(), until, seconds(now));
+        }
+    }
+
+    /// It has its final response, or leaves its backend.
+    pub(super) fn end_request(&mut self, transactions: &mut Transactions, id: u64, now: Now) {
+        if let Some((number, until)) = transactions.uncount(id, now) {
+            self.requests.remove(number.index(), until, seconds(now));
+        }
+    }
+
+    /// A call leaves its backend, for another if that is counted.
+    pub(super) fn move_call(&mut self, call: u64, to: Option<AddressNumber>, now: Now) {
+        self.calls.fail(call, seconds(now));
+        if let Some(number) = to {
+            self.calls.begin(call, number.index(), seconds(now));
+        }
+    }
+
     fn at(&mut self, counts: Counts, number: AddressNumber, now: Now) -> u32 {
         match counts {
             Counts::Nothing => 0,
@@ -55,27 +78,27 @@ impl Counted {
 }
 
 impl Turn<'_> {
-    /// The choice of a pool that counts.
+    /// The choice of a pool that counts, among those that are `usable`.
     #[cold]
     pub(super) fn pick_counted(
         &mut self,
-        pool_index: u16,
-        pool: &Pool,
+        (pool_index, pool): (u16, &Pool),
         number: Option<u64>,
         method: Method,
+        usable: &BackendSet,
     ) -> Option<u16> {
         let numbers = self.numbers.get(usize::from(pool_index))?;
         let rotation = self.rotations.get_mut(usize::from(pool_index))?;
         let counts = pool.counts();
         if counts == Counts::Calls && method != Method::Invite {
-            return pool.pick(number, rotation);
+            return pool.pick_among(number, usable, rotation);
         }
         let (counted, now) = (&mut *self.counted, self.now);
         let mut load = |backend: u16| {
             numbers.get(usize::from(backend)).map_or(0, |number| counted.at(counts, *number, now))
         };
         let part = Part { shard: self.shard, shards: self.table.shards };
-        pool.pick_counted(number, rotation, part, &mut load)
+        pool.pick_counted(number, usable, rotation, part, &mut load)
     }
 
     /// A request was sent to a backend of a pool that counts.
@@ -83,15 +106,11 @@ impl Turn<'_> {
     pub(super) fn begin(&mut self, pool: &Pool, backend: BackendRef, method: Method, id: u64) {
         match pool.counts() {
             Counts::Requests if !matches!(method, Method::Ack | Method::Cancel) => {
-                if let Some((number, until)) = self.transactions.count(id, self.now) {
-                    self.counted.requests.add(number.index(), until, seconds(self.now));
-                }
+                self.counted.begin_request(self.transactions, id, self.now);
             }
             Counts::Calls if method == Method::Invite => {
-                let numbers = self.numbers.get(usize::from(backend.pool));
-                let number = numbers.and_then(|them| them.get(usize::from(backend.backend)));
-                if let Some(number) = number.filter(|_| pool.balance.is_counted(backend.backend)) {
-                    let call = self.call();
+                if let Some(number) = number_of_calls(self.table, self.numbers, backend) {
+                    let call = call(&self.message);
                     self.counted.calls.begin(call, number.index(), seconds(self.now));
                 }
             }
@@ -102,7 +121,7 @@ impl Turn<'_> {
     /// An INVITE has its final response.
     #[cold]
     pub(super) fn call_answered(&mut self, code: u16) {
-        let (call, now) = (self.call(), seconds(self.now));
+        let (call, now) = (call(&self.message), seconds(self.now));
         if code < 300 {
             self.counted.calls.confirm(call, now);
         } else {
@@ -113,7 +132,7 @@ impl Turn<'_> {
     /// A BYE or a CANCEL was sent on.
     #[cold]
     pub(super) fn call_over(&mut self, method: Method) {
-        let (call, now) = (self.call(), seconds(self.now));
+        let (call, now) = (call(&self.message), seconds(self.now));
         if method == Method::Bye {
             self.counted.calls.end(call, now);
         } else {
@@ -121,18 +140,26 @@ impl Turn<'_> {
         }
     }
 
-    /// What a call is known by.
-    fn call(&self) -> u64 {
-        hash_key(&[self.message.value(FieldName::CallId)])
-    }
-
     /// A transaction has its final response, or leaves its backend.
     #[cold]
     pub(super) fn end(&mut self, transaction: u64) {
-        if let Some((number, until)) = self.transactions.uncount(transaction, self.now) {
-            self.counted.requests.remove(number.index(), until, seconds(self.now));
-        }
+        self.counted.end_request(self.transactions, transaction, self.now);
     }
+}
+
+/// What a call is known by.
+pub(super) fn call(message: &Message<'_>) -> u64 {
+    hash_key(&[message.value(FieldName::CallId)])
+}
+
+/// Where calls of this backend are counted, if they are.
+pub(super) fn number_of_calls(
+    table: &Table,
+    numbers: &[Vec<AddressNumber>],
+    BackendRef { pool, backend }: BackendRef,
+) -> Option<AddressNumber> {
+    let is_counted = table.pools.get(usize::from(pool))?.balance.is_counted(backend);
+    numbers.get(usize::from(pool))?.get(usize::from(backend)).copied().filter(|_| is_counted)
 }
 
 impl super::Core {

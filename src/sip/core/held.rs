@@ -4,13 +4,14 @@
 //! [`crate::sip::hold`], the messages are made in `again.rs`.
 
 use super::balanced::{leaves, seconds_of};
+use super::counted::{call, number_of_calls};
 use super::{
-    Again, BackendRef, BranchHash, Cause, FieldName, Hop, Method, Pass, Pool, Refusal, SealKey,
-    TransactionFields, Turn, Verdict, phrase,
+    Again, BackendRef, BranchHash, Cause, Counts, FieldName, Hop, Method, Pass, Pool, Refusal,
+    SealKey, TransactionFields, Turn, Verdict, phrase,
 };
 use crate::sip::hold::Slot;
 use crate::sip::hold::attempt::Phase;
-use crate::sip::hold::entry::Held;
+use crate::sip::hold::entry::{Held, Outcome};
 use crate::sip::route::failover::Failover;
 use crate::sip::token::via::read_branch;
 
@@ -53,9 +54,16 @@ impl<'a> Turn<'a> {
         let hop = Hop { destination, local: None, backend: Some(backend), cause: Cause::Balanced };
         let newest = self.table.ring.newest();
         let branch = BranchHash { transaction: newest_id, attempt };
+        let counts = pool.counts() != Counts::Nothing;
+        if counts {
+            self.end(newest_id);
+        }
         let verdict = self.forward(pass, hop, newest, branch);
         if verdict == Verdict::Forward && seconds_of(method).is_some() {
             self.remember_attempt(method, branch, backend);
+            if counts {
+                self.begin(pool, backend, method, newest_id);
+            }
             // A request within a dialog has only one backend, and one that was seen before is not new.
             if pass.head.to.tag.is_empty() && attempt == 0 {
                 self.hold(policy, method, (newest.id, newest_id));
@@ -76,6 +84,10 @@ impl<'a> Turn<'a> {
         let belongs = entry.is_invite() && matches!(method, Method::Cancel | Method::Ack);
         if entry.method != method && !belongs {
             return None;
+        }
+        if entry.outcome == Some(Outcome::Own) && method != Method::Ack {
+            let is_acknowledged = entry.is_acknowledged();
+            return Some(self.answer_as_before(method, is_acknowledged, key));
         }
         let attempt = entry.target();
         let sent = *entry.attempts.get(usize::from(attempt))?;
@@ -100,6 +112,33 @@ impl<'a> Turn<'a> {
         let local = self.table.listener(sent.listener).map(|listener| listener.address);
         let hop = Hop { destination: sent.destination, local, backend, cause: Cause::Transaction };
         Some(self.forward(pass, hop, key, BranchHash { transaction: id, attempt }))
+    }
+
+    /// A copy, or the CANCEL, of an INVITE that ended with our own answer (RFC 3261 17.2.1, 9.2).
+    #[cold]
+    fn answer_as_before(
+        &mut self,
+        method: Method,
+        is_acknowledged: bool,
+        key: &SealKey,
+    ) -> Verdict {
+        match method {
+            Method::Cancel => self.refuse_by(Refusal::new(200, phrase(200)), key),
+            _ if is_acknowledged => self.absorb(),
+            _ => self.refuse_by(Refusal::new(408, phrase(408)), key),
+        }
+    }
+
+    /// The ACK of an answer of ours: if we hold its INVITE, the answer is not sent again.
+    #[cold]
+    pub(super) fn own_answer_acknowledged(&mut self, fields: &TransactionFields<'_>) {
+        let newest_id = fields.hash(self.table.ring.newest());
+        let Some((_, _, slot)) = self.find_held(fields, newest_id) else { return };
+        let Some(holding) = self.holding.as_deref_mut() else { return };
+        if let Some(entry) = holding.hold.entry_mut(slot) {
+            entry.on_own_ack();
+        }
+        holding.hold.tidy(slot);
     }
 
     /// Holds the request that was just forwarded.
@@ -157,6 +196,7 @@ impl<'a> Turn<'a> {
         if method != entry.method {
             return None;
         }
+        let is_unexpected = entry.is_unexpected(attempt, status);
         let mut reaction = entry.on_response(attempt, status, now)?;
         let mut next = None;
         if reaction.fails {
@@ -177,11 +217,22 @@ impl<'a> Turn<'a> {
             again.remember(slot, attempt);
         }
         again.holding.hold.tidy(slot);
+        if is_unexpected && self.table.counts_calls {
+            self.call_is_here();
+        }
         if reaction.forwards {
             return None;
         }
         self.outbox.decision.backend = next;
         Some(self.absorb())
+    }
+
+    /// A backend that was given up has the call after all.
+    #[cold]
+    fn call_is_here(&mut self) {
+        let backend = self.table.backend_at(self.received.source);
+        let to = backend.and_then(|backend| number_of_calls(self.table, self.numbers, backend));
+        self.counted.move_call(call(&self.message), to, self.now);
     }
 
     /// The answer to a CANCEL of ours: it has no Via but ours. What proves it is that we know its transaction.

@@ -23,7 +23,7 @@ impl Turn<'_> {
             retry_after_seconds: Some(self.table.limits.retry_after_seconds),
             lists_unsupported: false,
         };
-        self.answer(&answer)
+        self.answer(&answer, self.table.ring.newest())
     }
 
     pub(super) fn broken_request(&mut self, error: ParseError) -> Verdict {
@@ -40,10 +40,15 @@ impl Turn<'_> {
     }
 
     pub(super) fn refuse(&mut self, refusal: Refusal) -> Verdict {
-        self.answer(&Answer::from(refusal))
+        self.refuse_by(refusal, self.table.ring.newest())
     }
 
-    fn answer(&mut self, answer: &Answer) -> Verdict {
+    /// With the To tag that this key makes: an answer that is given again has to be the same.
+    pub(super) fn refuse_by(&mut self, refusal: Refusal, key: &SealKey) -> Verdict {
+        self.answer(&Answer::from(refusal), key)
+    }
+
+    fn answer(&mut self, answer: &Answer, key: &SealKey) -> Verdict {
         self.outbox.decision.cause = Cause::Own;
         self.outbox.edits.clear();
         if self.is_ack() {
@@ -57,7 +62,6 @@ impl Turn<'_> {
             };
             return Verdict::Drop(reason);
         };
-        let key = self.table.ring.newest();
         let source = self.received.source;
         let transaction = self.own_transaction(&via, key);
         answer.write(&mut self.outbox.answer, &self.message, &via, source, (key, transaction));

@@ -9,7 +9,7 @@ use crate::sip::{ListenerId, Now};
 /// RFC 3261 17.1.1.1, in microseconds.
 pub(super) const T1_US: u64 = 500_000;
 /// RFC 3261 17.1.2.2, in microseconds.
-const T2_US: u64 = 4_000_000;
+pub(super) const T2_US: u64 = 4_000_000;
 /// 64 * T1: how long a transaction waits for an answer (RFC 3261 17.1.1.2, timer B).
 pub(super) const SILENCE_SECONDS: u64 = 32;
 /// T4: how long a copy may stay in the network (RFC 3261 17.1.2.2).

@@ -5,6 +5,7 @@
 use arrayvec::ArrayVec;
 
 use super::attempt::{Attempt, Cancel, NEVER, Phase, RINGING_SECONDS, SILENCE_SECONDS};
+use super::own_answer::OwnAnswer;
 use crate::sip::message::Method;
 use crate::sip::route::failover::{Failover, TRIES_MAX};
 use crate::sip::{ListenerId, Now};
@@ -48,6 +49,8 @@ pub enum Due {
     Cancel(u8),
     /// Nobody answered, and the caller waits: 408.
     Answer,
+    /// The same once more: nobody has acknowledged it (RFC 3261 17.2.1, timer G).
+    AnswerAgain,
     /// Nothing is to be sent.
     Nothing,
 }
@@ -77,6 +80,7 @@ pub struct Entry {
     pub is_proceeding: bool,
     has_won: bool,
     timeout_at: Now,
+    answer: OwnAnswer,
 }
 
 /// What is held, besides its bytes.
@@ -113,6 +117,7 @@ impl Entry {
             is_proceeding: false,
             has_won: false,
             timeout_at: NEVER,
+            answer: OwnAnswer::NONE,
         };
         entry.start(first, now);
         entry
@@ -160,6 +165,15 @@ impl Entry {
         let waits = self.policy.timeout_us > 0 && self.may_go_on();
         self.timeout_at =
             if waits { Now(now.0.saturating_add(self.policy.timeout_us)) } else { NEVER };
+    }
+
+    /// The first 2xx to an INVITE, and it comes from a backend that was given up, or after our own answer: who counts calls has to
+    /// count this one here.
+    #[must_use]
+    pub fn is_unexpected(&self, place: u8, status: u16) -> bool {
+        let is_success = self.is_invite() && (200..300).contains(&status);
+        let is_late = place != self.current() || self.outcome == Some(Outcome::Own);
+        is_success && is_late && !self.has_won
     }
 
     /// A response to an attempt. `None` when this attempt was not made here.
@@ -258,6 +272,7 @@ impl Entry {
     fn end_with(&mut self, outcome: Outcome) {
         self.outcome = Some(outcome);
         self.timeout_at = NEVER;
+        self.answer = OwnAnswer::NONE;
         for attempt in (0..).zip(&mut self.attempts) {
             let (place, attempt) = attempt;
             if Outcome::Of(place) == outcome {
@@ -303,11 +318,25 @@ impl Entry {
         }
     }
 
+    /// The caller acknowledges our own answer.
+    pub fn on_own_ack(&mut self) {
+        self.answer.acknowledge();
+    }
+
+    /// Our own answer has its ACK: a late copy of the request gets none any more.
+    #[must_use]
+    pub const fn is_acknowledged(&self) -> bool {
+        self.answer.is_acknowledged
+    }
+
     /// What is due at `now`; asked until it says nothing and [`Entry::due`] is later.
     pub fn on_time(&mut self, now: Now) -> Due {
         if self.timeout_at <= now {
             self.timeout_at = NEVER;
             return Due::GiveUp;
+        }
+        if self.answer.due() <= now {
+            return if self.answer.repeat(now) { Due::AnswerAgain } else { Due::Nothing };
         }
         let Some(place) = self.attempts.iter().position(|attempt| attempt.due() <= now) else {
             return Due::Nothing;
@@ -332,6 +361,7 @@ impl Entry {
         if attempt.phase == Phase::Silent && waits_for_us {
             attempt.ends_at = now.plus_seconds(SILENCE_SECONDS);
             self.end_with(Outcome::Own);
+            self.answer = OwnAnswer::sent(now);
             return Due::Answer;
         }
         self.settle(place);
@@ -342,7 +372,7 @@ impl Entry {
     #[must_use]
     pub fn due(&self) -> Now {
         let attempts = self.attempts.iter().map(Attempt::due).min();
-        attempts.unwrap_or(NEVER).min(self.timeout_at)
+        attempts.unwrap_or(NEVER).min(self.timeout_at).min(self.answer.due())
     }
 
     /// The caller has his final answer, and nobody else is to be waited for.

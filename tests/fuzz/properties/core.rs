@@ -16,27 +16,36 @@ use super::world::{self, Input, World};
 const SCENE: u8 = 0x1e;
 /// More scenes say nothing new.
 const SCENES_MAX: usize = 6;
-const TABLES: usize = 4;
+pub(crate) const TABLES: u8 = 8;
+/// From here on they fail over.
+pub(crate) const FIRST_HELD: u8 = 4;
 
-fn table(choice: usize) -> Parts {
+fn table(choice: u8) -> Parts {
     match choice {
         0 => world::plain(),
         1 => world::rich("rendezvous"),
         2 => world::rich("kamailio:3"),
-        _ => world::rich("round-robin"),
+        3 => world::rich("round-robin"),
+        FIRST_HELD => world::failing_over("rendezvous"),
+        5 => world::failing_over("round-robin"),
+        6 => world::failing_over("least-load"),
+        _ => world::failing_over("kamailio:10"),
     }
 }
 
 thread_local! {
     /// Compiling a table takes longer than the play.
-    static PARTS: RefCell<[Option<Parts>; TABLES]> = const { RefCell::new([const { None }; TABLES]) };
+    static PARTS: RefCell<[Option<Parts>; TABLES as usize]> =
+        const { RefCell::new([const { None }; TABLES as usize]) };
 }
 
 pub(crate) fn check(bytes: &[u8]) {
     let Some((&choice, play)) = bytes.split_first() else { return };
-    let choice = usize::from(choice) % TABLES;
-    let parts =
-        PARTS.with_borrow_mut(|all| all[choice].get_or_insert_with(|| table(choice)).clone());
+    let choice = choice % TABLES;
+    let made = |all: &mut [Option<Parts>]| {
+        all[usize::from(choice)].get_or_insert_with(|| table(choice)).clone()
+    };
+    let parts = PARTS.with_borrow_mut(|all| made(all));
     let mut world = World::new(parts);
     let mut random = Random::new(7);
     for scene in play.split(|&b| b == SCENE).take(SCENES_MAX) {
@@ -54,6 +63,7 @@ pub(crate) fn check(bytes: &[u8]) {
             world.turn_keys();
         }
     }
+    world.rest();
 }
 
 /// The names of our values replaced by the newest ones.

@@ -6,7 +6,7 @@
 mod changes;
 #[cfg(feature = "linux")]
 mod config;
-mod core;
+pub(crate) mod core;
 mod framing;
 mod message;
 mod naive;

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use sipedge::sip::message::{FieldName, Index, Message, StartLine};
 
+use super::core::{FIRST_HELD, TABLES};
+
 /// The seeds of a target; `root` is the root of the tree.
 pub(crate) fn of(target: &str, root: &Path) -> Vec<Vec<u8>> {
     let mut seeds = match target {
@@ -111,9 +113,9 @@ fn plays(root: &Path) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     for (number, message) in messages(root).into_iter().enumerate() {
         let number = u8::try_from(number % 64).expect("below 64");
-        found.push([&[number % 4, number / 4], &message[..]].concat());
+        found.push([&[number % TABLES, number / TABLES], &message[..]].concat());
     }
-    for table in 0..4 {
+    for table in 0..TABLES {
         let mut play = vec![table];
         for scene in super::seeds::requests().chunks(4).map(|same_method| &same_method[0]) {
             play.extend([0x1e, 0]);
@@ -134,8 +136,33 @@ fn plays(root: &Path) -> Vec<Vec<u8>> {
             From: <sip:alice@example.com>;tag=a1\r\nTo: <sip:b@example.com>;tag=b\r\n\
             Call-ID: c0@x\r\nCSeq: 1 INVITE\r\n\r\n";
         found.push([&[table, 0], &invite[..], &[0x1e, 4], answer.as_bytes()].concat());
+        found.extend(held_plays(table, invite, answer).filter(|_| table >= FIRST_HELD));
     }
     found
+}
+
+/// What a backend says, one thing after the other, to an INVITE that is held; then the caller once more.
+fn held_plays<'a>(
+    table: u8,
+    invite: &'a [u8],
+    answer: &'a str,
+) -> impl Iterator<Item = Vec<u8>> + 'a {
+    let plays: [&[&str]; 4] = [
+        &["503 No", "180 Ringing", "200 OK"],
+        &["100 Trying", "503 No", "503 No", "503 No"],
+        &["180 Ringing", "503 No", "486 Busy"],
+        &["500 No", "408 No", "200 OK"],
+    ];
+    plays.into_iter().map(move |codes| {
+        let mut play = [&[table, 0], invite].concat();
+        for code in codes {
+            play.extend([0x1e, 6]);
+            play.extend_from_slice(answer.replacen("200 OK", code, 1).as_bytes());
+        }
+        play.extend([0x1e, 0]);
+        play.extend_from_slice(invite);
+        play
+    })
 }
 
 fn texts(root: &Path) -> Vec<Vec<u8>> {

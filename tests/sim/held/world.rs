@@ -4,19 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use sipedge::sip::balance::{Balance, Member, Spec};
-use sipedge::sip::core::Core;
 use sipedge::sip::outbox::Outbox;
-use sipedge::sip::route::failover::{Failover, StatusSet};
-use sipedge::sip::route::table::{
-    Action, Backend, Key, KeySource, Limits, Listener, Parts, Pool, Rule, Table,
-};
 use sipedge::sip::{Cause, ListenerId, MESSAGE_BYTES_MAX, Now, Received, Verdict};
 
 use super::backend::{Script, Server};
 use super::caller::{Caller, State};
+use super::edges::{Change, Edge, Edges};
 use super::judge::Judge;
 use crate::effects::SECOND_US;
 use crate::invariants::{Invariant, Judged, must};
@@ -24,9 +18,10 @@ use crate::network::{Datagram, Fate, Network, Weather};
 use crate::random::Random;
 use crate::text::Text;
 
-const EDGE: &str = "192.0.2.1:5060";
+pub(super) const EDGE: &str = "192.0.2.1:5060";
 const CALLS: usize = 25;
-const BACKENDS: usize = 4;
+/// How the trace calls what comes to an edge and what it sends.
+const NAMES: [(&str, &str); 2] = [("edge 0 <-", "edge 0 ->"), ("edge 1 <-", "edge 1 ->")];
 /// When everything must have ended.
 const END_US: u64 = 500 * SECOND_US;
 
@@ -35,10 +30,11 @@ enum Event {
     Deliver(Datagram),
     Caller(usize),
     Backend(SocketAddr, String),
+    Change(Change),
 }
 
 pub(super) struct World {
-    core: Core,
+    edges: Edges,
     outbox: Outbox,
     buffer: Vec<u8>,
     now: u64,
@@ -51,58 +47,17 @@ pub(super) struct World {
     pub(super) judge: Judge,
 }
 
-fn address(text: &str) -> SocketAddr {
+pub(super) fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
 
-fn table(random: &mut Random, tries: u8) -> Table {
-    let uris: Vec<String> = (1..=BACKENDS).map(|n| format!("10.0.0.{n}:5060")).collect();
-    let member = |uri: &String| Backend::new(format!("sip:{uri}"), address(uri));
-    let members: Vec<Member<'_>> =
-        uris.iter().map(|uri| Member { identity: uri.as_bytes(), weight: 1, rweight: 0 }).collect();
-    let balance = random.pick(&["rendezvous", "round-robin", "random", "first", "kamailio:0"]);
-    let spec = Spec::parse(balance.unwrap_or("rendezvous")).expect("a balance");
-    let balance = Balance::compile(&spec, &members, 1).expect("compiles");
-    let backends = uris.iter().map(member).collect();
-    let mut pool = Pool::new("pool".to_owned(), KeySource::CallId, balance, backends);
-    pool.failover = Some(Failover {
-        statuses: StatusSet::of(&[500, 503]),
-        timeout_us: random.between(500_000, 3 * SECOND_US),
-        tries,
-    });
-    let held_max = if random.permille(250) { 4 } else { 4_096 };
-    let listener = Listener {
-        name: "public".to_owned(),
-        address: address(EDGE),
-        host: "192.0.2.1".to_owned(),
-        port: 5060,
-    };
-    let rule = Rule {
-        methods: vec![],
-        other_methods: vec![],
-        listeners: vec![],
-        domains: vec![],
-        action: Action::Pool(0),
-        record_route: true,
-        path: true,
-    };
-    Table::new(Parts {
-        shards: 1,
-        listeners: vec![listener],
-        pools: vec![pool],
-        rules: vec![rule],
-        keys: vec![Key { id: 1, secret: [7; 32] }],
-        limits: Limits { transactions_max: 1_024, held_max, ..Limits::default() },
-        aliases: vec!["example.com".to_owned()],
-        is_draining: false,
-    })
-}
-
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    /// With one edge, or two.
+    pub(super) fn new(seed: u64, edges: usize) -> Self {
         let mut random = Random::new(seed ^ 0x4e1d);
         let tries = 2 + u8::try_from(random.below(3)).expect("small");
-        let core = Core::new(Arc::new(table(&mut random, tries)), seed, 0);
+        let edges = Edges::new(&mut random, seed, edges, tries);
+        let changes = edges.changes(&mut random);
         let is_fair = random.permille(250);
         let weather = Weather {
             loss_permille: if is_fair { 0 } else { random.below(80) },
@@ -112,7 +67,7 @@ impl World {
             datagram_bytes_max: 65_507,
         };
         let mut world = Self {
-            core,
+            edges,
             outbox: Outbox::new(),
             buffer: vec![0; MESSAGE_BYTES_MAX],
             now: 0,
@@ -124,6 +79,9 @@ impl World {
             judge: Judge::new(usize::from(tries)),
             random,
         };
+        for (when, change) in changes {
+            world.at(when, Event::Change(change));
+        }
         for number in 0..CALLS {
             let start = world.random.below(30 * SECOND_US);
             let methods = ["INVITE", "INVITE", "INVITE", "MESSAGE", "REGISTER"];
@@ -147,16 +105,17 @@ impl World {
     pub(super) fn run(&mut self) -> Judged {
         loop {
             let next = self.queue.first_key_value().map(|((when, _), _)| *when);
-            let due = self.core.poll_timeout().map(|(due, _)| due.0);
-            self.now = match (next, due) {
+            let due = self.edges.due();
+            self.now = match (next, due.map(|(due, _)| due)) {
                 (None, None) => break,
                 (next, due) => next.unwrap_or(u64::MAX).min(due.unwrap_or(u64::MAX)),
             };
             must(self.now < END_US, Invariant::HeldEnds, || {
-                format!("still held: {}", self.core.held().map_or(0, |hold| hold.len()))
+                let held = |edge: &Edge| edge.core.held().map_or(0, |hold| hold.len());
+                format!("still held: {:?}", self.edges.all.iter().map(held).collect::<Vec<_>>())
             })?;
-            if due.is_some_and(|due| due <= self.now) {
-                self.edge_timer()?;
+            if let Some((_, edge)) = due.filter(|(due, _)| *due <= self.now) {
+                self.edge_timer(edge)?;
             } else if let Some((_, event)) = self.queue.pop_first() {
                 self.happen(event)?;
             }
@@ -168,6 +127,7 @@ impl World {
         let now = self.now;
         match event {
             Event::Deliver(datagram) => return self.deliver(&datagram),
+            Event::Change(change) => self.change(change),
             Event::Caller(number) => {
                 let caller = &mut self.callers[number];
                 if caller.due != now {
@@ -229,7 +189,9 @@ impl World {
     fn deliver(&mut self, datagram: &Datagram) -> Judged {
         let text = Text::read(&datagram.bytes).expect("nobody sends anything else");
         if datagram.to == address(EDGE) {
-            return self.at_edge(datagram, &text);
+            let up = self.edges.up();
+            let edge = self.network.edge_for(datagram.from.ip(), &up).expect("one is up");
+            return self.at_edge(edge, datagram, &text);
         }
         if let Some(number) = self.caller_of(&text).filter(|_| !text.is_request()) {
             self.at_caller(number, datagram.to, &text)
@@ -243,44 +205,77 @@ impl World {
         text.transaction().strip_prefix("z9hG4bKc")?.parse().ok()
     }
 
-    fn at_edge(&mut self, datagram: &Datagram, text: &Text) -> Judged {
-        self.judge.note(self.now, "edge <-", datagram.from, text);
-        self.judge.came(self.now, text);
+    fn change(&mut self, change: Change) {
+        match change {
+            Change::Flap => {
+                let moved = self.network.flap(300, &self.edges.up());
+                self.judge.count("sources whose route moved", moved);
+            }
+            Change::TurnKeys(edge) => {
+                self.edges.turn_keys(edge);
+                self.judge.count("keys turned", 1);
+            }
+            Change::Death(edge) => {
+                self.edges.all[edge].is_up = false;
+                self.network.withdraw(edge, &self.edges.up());
+                self.judge.edge_died(edge);
+                self.judge.count("edge died", 1);
+            }
+        }
+    }
+
+    fn at_edge(&mut self, edge: usize, datagram: &Datagram, text: &Text) -> Judged {
+        self.judge.note(self.now, NAMES[edge].0, datagram.from, text);
+        self.judge.came(self.now, edge, text);
         let (bytes, source) = (datagram.bytes.as_slice(), datagram.from);
         let received = Received { bytes, source, listener: ListenerId(0), truncated: false };
-        let verdict = self.core.handle(Now(self.now), &received, &mut self.outbox);
+        let core = &mut self.edges.all[edge].core;
+        let verdict = core.handle(Now(self.now), &received, &mut self.outbox);
         let decision = *self.outbox.decision();
         let is_held = verdict == Verdict::Absorb && decision.cause == Cause::Held;
         self.judge.count("failure absorbed", u64::from(is_held && decision.status >= 300));
         let may_drop = !text.is_request() && text.method() == "CANCEL";
         let is_own_ack = verdict == Verdict::Absorb && text.method() == "ACK";
-        let goes_on = matches!(verdict, Verdict::Forward);
-        must(goes_on || is_held || is_own_ack || may_drop, Invariant::NoDrop, || {
-            format!("{verdict:?}: {text:?}")
-        })?;
+        if is_own_ack {
+            self.judge.own_answer_acknowledged(edge, text);
+        }
+        let goes_on = matches!(verdict, Verdict::Forward | Verdict::Respond);
+        let is_fine = goes_on || is_held || is_own_ack || may_drop;
+        self.judge
+            .promised(text, is_fine, Invariant::NoDrop, || format!("{verdict:?}: {text:?}"))?;
+        // Only what ended with an answer of ours is answered again, and so is its CANCEL.
+        let may_answer = verdict != Verdict::Respond || self.judge.has_own_answer(text);
+        let show = || format!("{} to {text:?}", decision.status);
+        self.judge.promised(text, may_answer, Invariant::OwnAnswer, show)?;
         let mut sent: Vec<(SocketAddr, Vec<u8>)> = Vec::new();
         if let Some(transmit) = self.outbox.transmit().filter(|_| goes_on) {
             let size = self.outbox.write_to(bytes, &mut self.buffer).expect("fits");
             sent.push((transmit.destination, self.buffer[..size].to_vec()));
         }
-        self.send_all(sent, 2)
+        self.send_all(edge, sent, 2)
     }
 
-    fn edge_timer(&mut self) -> Judged {
-        self.core.handle_timeout(Now(self.now), &mut self.outbox);
+    fn edge_timer(&mut self, edge: usize) -> Judged {
+        self.edges.all[edge].core.handle_timeout(Now(self.now), &mut self.outbox);
         let is_copy = |bytes: &[u8]| {
             let text = Text::read(bytes).unwrap_or_default();
             self.servers.keys().any(|(_, branch)| *branch == text.branch())
                 && text.method() == "INVITE"
         };
-        let copies = self.outbox.extras().filter(|(_, bytes)| is_copy(bytes)).count();
+        let copies = self.outbox.extras().filter(|extra| is_copy(extra.bytes)).count();
         self.judge.count("request repeated by the edge", copies as u64);
-        self.send_all(Vec::new(), 1)
+        self.send_all(edge, Vec::new(), 1)
     }
 
     /// What the edge sends, with what it sends besides.
-    fn send_all(&mut self, mut sent: Vec<(SocketAddr, Vec<u8>)>, extras_max: usize) -> Judged {
-        let extras = self.outbox.extras().map(|(to, bytes)| (to.destination, bytes.to_vec()));
+    fn send_all(
+        &mut self,
+        edge: usize,
+        mut sent: Vec<(SocketAddr, Vec<u8>)>,
+        extras_max: usize,
+    ) -> Judged {
+        let extras = self.outbox.extras();
+        let extras = extras.map(|extra| (extra.transmit.destination, extra.bytes.to_vec()));
         let before = sent.len();
         sent.extend(extras);
         must(sent.len() - before <= extras_max, Invariant::Amplification, || {
@@ -288,8 +283,8 @@ impl World {
         })?;
         for (to, bytes) in sent {
             let text = Text::read(&bytes).expect("the edge writes SIP");
-            self.judge.note(self.now, "edge ->", to, &text);
-            self.judge.went(to, &text)?;
+            self.judge.note(self.now, NAMES[edge].1, to, &text);
+            self.judge.went(edge, to, &text)?;
             self.send(address(EDGE), to, bytes);
         }
         Ok(())
@@ -351,20 +346,25 @@ impl World {
     }
 
     fn check_end(&mut self) -> Judged {
-        let hold = self.core.held().expect("the pool fails over");
-        let counts = hold.counts;
-        must(hold.is_empty(), Invariant::HeldEnds, || format!("{} are held", hold.len()))?;
-        self.judge.count("backend given up", counts.given_up);
-        self.judge.count("held in no room", counts.refused);
+        for edge in self.edges.all.iter().filter(|edge| edge.is_up) {
+            let hold = edge.core.held().expect("the pool fails over");
+            must(hold.is_empty(), Invariant::HeldEnds, || format!("{} are held", hold.len()))?;
+            self.judge.count("backend given up", hold.counts.given_up);
+            self.judge.count("held in no room", hold.counts.refused);
+        }
         for (number, caller) in self.callers.iter().enumerate() {
             let waits = caller.state == State::Proceeding && caller.is_invite();
-            // Our own answer is sent once, and a CANCEL may be the last word of a caller.
-            let is_own = self.judge.counts.contains_key("answer of ours: 408");
-            must(!waits || is_own || caller.has_cancelled(), Invariant::RequestEnds, || {
-                format!("caller {number} waits for ever")
-            })?;
+            // A CANCEL may be the last word of a caller.
+            let ends = !waits || caller.has_cancelled();
+            let show = || format!("caller {number} waits for ever");
+            self.judge.promised(&caller.request, ends, Invariant::RequestEnds, show)?;
         }
-        let open = self.servers.iter().find(|(_, server)| server.waits_for_ack());
-        must(open.is_none(), Invariant::GivenUpEnds, || format!("never acknowledged: {open:?}"))
+        for (key, server) in &self.servers {
+            let ends = !server.waits_for_ack();
+            let show = || format!("never acknowledged: {key:?} {server:?}");
+            self.judge.promised(&server.request, ends, Invariant::GivenUpEnds, show)?;
+        }
+        self.judge.sum_up();
+        Ok(())
     }
 }

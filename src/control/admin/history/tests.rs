@@ -1,6 +1,7 @@
 //! Seconds made of counters, compared with sums done by hand.
 
 use super::*;
+use crate::control::trace::TraceCounts;
 use crate::datapath::Snapshot;
 
 fn scrape(uptime_ms: u64, backends: &[(u32, u64)], work: impl FnOnce(&mut Counters)) -> Scrape {
@@ -34,7 +35,8 @@ fn scrape(uptime_ms: u64, backends: &[(u32, u64)], work: impl FnOnce(&mut Counte
     };
     let view =
         view::Node { uptime_ms, at_ms: uptime_ms, pools: vec![pool], ..view::Node::default() };
-    Scrape { snapshot: Snapshot { shards: vec![Box::new(counters)], picks: Vec::new() }, view }
+    let snapshot = Snapshot { shards: vec![Box::new(counters)], picks: Vec::new() };
+    Scrape { snapshot, view, traces: TraceCounts::default() }
 }
 
 #[test]

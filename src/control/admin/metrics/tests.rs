@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::bpf::Picks;
+use crate::control::trace::TraceCounts;
 use crate::datapath::traffic::{BackendTraffic, PoolTraffic};
 
 fn labels() -> Labels {
@@ -113,4 +114,34 @@ fn buckets_are_cumulative() {
     assert_eq!(bucket("0.001"), "4");
     assert_eq!(bucket("1"), "4");
     assert_eq!(bucket("+Inf"), "5");
+}
+
+#[test]
+fn what_is_held_and_what_is_lost_is_shown() {
+    let mut counters = Counters::new();
+    counters.held_now = 3;
+    counters.extras = 4;
+    counters.calls_uncounted = 5;
+    counters.answers_lost = 6;
+    counters.hold.answered = 7;
+    let page = page(&labels(), false, &snapshot(vec![counters]));
+    let mut traced = String::new();
+    let counts =
+        TraceCounts { hep_sent: 1, hep_lost: 2, captured: 3, decisions: 4, file_errors: 5 };
+    traces::write(&mut Writer { out: &mut traced }, &counts).unwrap();
+    for line in [
+        "# TYPE sipedge_held gauge\n",
+        "sipedge_held{shard=\"0\"} 3\n",
+        "sipedge_extras_total{shard=\"0\"} 4\n",
+        "sipedge_calls_uncounted_total{shard=\"0\"} 5\n",
+        "sipedge_answers_lost_total{shard=\"0\"} 6\n",
+        "sipedge_failover_answered_total{shard=\"0\"} 7\n",
+        "sipedge_trace_records_total{sink=\"hep\"} 1\n",
+        "sipedge_trace_records_total{sink=\"pcap\"} 3\n",
+        "sipedge_trace_records_total{sink=\"decisions\"} 4\n",
+        "sipedge_trace_records_lost_total{sink=\"hep\"} 2\n",
+        "sipedge_trace_records_lost_total{sink=\"file\"} 5\n",
+    ] {
+        assert!(page.contains(line) || traced.contains(line), "{line} not in {page}{traced}");
+    }
 }

@@ -92,14 +92,22 @@ pub(super) fn write(w: &mut Writer<'_>, pools: &[PoolLabels], traffic: &Traffic)
 
 fn backends(w: &mut Writer<'_>, pools: &[PoolLabels], traffic: &Traffic) -> fmt::Result {
     let name = "sipedge_backend_messages_total";
-    w.family(name, "counter", "Requests forwarded to a backend.")?;
+    w.family(
+        name,
+        "counter",
+        "Requests sent to a backend, those that were held once more among them.",
+    )?;
     for (pool, backend) in pools.iter().flat_map(|p| p.backends.iter().map(move |b| (p, b))) {
         let labels: [(&str, &dyn fmt::Display); 2] =
             [("pool", &pool.name), ("backend", &backend.uri)];
         w.sample(name, &labels, backend.of(traffic).requests)?;
     }
     let name = "sipedge_backend_responses_total";
-    w.family(name, "counter", "Responses of a backend that were forwarded, by class.")?;
+    w.family(
+        name,
+        "counter",
+        "Responses of a backend that were forwarded, or absorbed for failover, by class.",
+    )?;
     for (pool, backend) in pools.iter().flat_map(|p| p.backends.iter().map(move |b| (p, b))) {
         let responses = backend.of(traffic).responses;
         for (class, count) in responses.iter().enumerate().skip(1) {

@@ -5,7 +5,6 @@
 use super::super::file::{At, Count, Failover as Section};
 use super::super::problem::Problems;
 use super::within;
-use crate::sip::balance::Spec;
 use crate::sip::route::failover::{Failover, StatusSet, TRIES_MAX};
 
 const TRIES: i64 = 2;
@@ -64,18 +63,7 @@ pub(super) fn check(section: &Section, problems: &mut Problems) -> Option<Failov
 }
 
 /// With one backend there is no other.
-pub(super) fn has_candidates(
-    section: &Section,
-    balance: Spec,
-    backends: usize,
-    problems: &mut Problems,
-) {
-    if matches!(balance, Spec::LeastLoad | Spec::Kamailio { algorithm: 10, .. }) {
-        let message = format!(
-            "failover with balance = \"{balance}\" comes later: held requests are not counted"
-        );
-        problems.error(&section.span, message, "leave `failover` out, or write another balance");
-    }
+pub(super) fn has_candidates(section: &Section, backends: usize, problems: &mut Problems) {
     if backends == 1 {
         let help = "name a second backend, or leave `failover` out";
         problems.warning(&section.span, "failover needs more than one backend", help);

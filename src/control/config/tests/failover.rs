@@ -24,6 +24,14 @@ fn what_is_written_is_taken() {
 }
 
 #[test]
+fn any_balance_fails_over() {
+    for balance in ["least-load", "latency", "round-robin", "kamailio:4", "kamailio:10"] {
+        let config = good(&text(&format!("{{ on = [503] }}\nbalance = \"{balance}\"")));
+        assert!(config.pools[0].failover.is_some(), "{balance}");
+    }
+}
+
+#[test]
 fn what_cannot_be_is_named() {
     let check_table = |table: &str, expected: &[&str]| check(&text(table), expected);
     check_table("{ tries = 2 }", &["8:12 failover has nothing that it happens on"]);

@@ -3,7 +3,11 @@
 use super::*;
 use crate::sip::DropReason;
 use crate::sip::hold::HoldCounts;
+use crate::sip::outbox::Extra;
 use crate::sip::route::failover::{Failover, StatusSet};
+
+mod counted;
+mod own_answer;
 
 const SECOND: u64 = 1_000_000;
 const BOB: &str = "sip:bob@example.com";
@@ -25,10 +29,10 @@ fn world(tries: u8) -> World {
 impl World {
     /// What went out besides.
     fn extras(&self) -> Vec<Sent> {
-        let sent = |(transmit, bytes): (Transmit, &[u8])| Sent {
-            text: String::from_utf8(bytes.to_vec()).expect("the tests use UTF-8"),
-            to: transmit.destination.to_string(),
-            listener: transmit.listener.0,
+        let sent = |extra: Extra<'_>| Sent {
+            text: String::from_utf8(extra.bytes.to_vec()).expect("the tests use UTF-8"),
+            to: extra.transmit.destination.to_string(),
+            listener: extra.transmit.listener.0,
         };
         self.outbox.extras().map(sent).collect()
     }
@@ -67,6 +71,15 @@ impl World {
 
     fn invite(&mut self) -> Sent {
         self.send(&request("INVITE", BOB, ""), PHONE, 0)
+    }
+
+    /// The caller acknowledges an answer of ours.
+    fn acknowledges(&mut self, answer: &Sent) {
+        let to = line(&answer.text, "To");
+        let ack =
+            request("ACK", BOB, "").replace("To: <sip:bob@example.com>", &format!("To: {to}"));
+        assert_eq!(self.verdict(&ack, PHONE, 0), Verdict::Absorb);
+        assert_eq!(self.outbox.decision().cause, Cause::Own);
     }
 
     /// A response that goes to the caller.
@@ -279,20 +292,38 @@ fn a_caller_who_waits_gets_an_answer() {
     world.reaches_caller(&first, "100 Trying");
     let failure = respond(&first.text, "503 Service Unavailable", "b1");
     let next = world.absorbed(&failure, &first.to).remove(0);
-    let sent = world.until(40);
+    let sent = world.until(32);
     let (answer, repeats) = sent.split_last().expect("something was sent");
     assert_eq!(repeats.len(), 6);
     assert!(repeats.iter().all(|repeat| *repeat == next), "byte for byte");
     assert_eq!((start(&answer.text), answer.to.as_str()), ("SIP/2.0 408 Request Timeout", PHONE));
-    let to = line(&answer.text, "To").to_owned();
-    let ack = request("ACK", BOB, "").replace("To: <sip:bob@example.com>", &format!("To: {to}"));
-    assert_eq!(world.verdict(&ack, PHONE, 0), Verdict::Absorb);
-    assert_eq!(world.outbox.decision().cause, Cause::Own);
+    world.acknowledges(answer);
     // Late, and nobody waits for it.
     let late = respond(&next.text, "180 Ringing", "b1");
     is_cancel_of(&one(world.absorbed(&late, &next.to)), &next);
     world.until(120);
     assert_eq!(world.held(), 0);
+    let expected =
+        HoldCounts { held: 1, failed_over: 1, cancelled: 1, answered: 1, ..HoldCounts::default() };
+    assert_eq!(world.counts(), expected);
+}
+
+#[test]
+fn what_goes_out_besides_says_what_it_is() {
+    let mut world = world(2);
+    let first = world.invite();
+    let failure = respond(&first.text, "503 Service Unavailable", "b1");
+    world.absorbed(&failure.replace("Content", "Retry-After: 7\r\nContent"), &first.to);
+    assert_eq!(world.outbox.decision().retry_after_seconds, 7, "it says how the backend is");
+    let found: Vec<_> =
+        world.outbox.extras().map(|extra| (*extra.decision, extra.verdict())).collect();
+    for ((decision, verdict), method) in found.into_iter().zip([Method::Invite, Method::Ack]) {
+        assert_eq!((decision.method, decision.status, verdict), (method, 0, Verdict::Forward));
+        assert_eq!((decision.cause, decision.origin), (Cause::Held, None));
+        let backend = decision.backend.expect("to a backend");
+        let to = world.core.table().pools[0].backends[usize::from(backend.backend)].address;
+        assert_eq!(to.to_string() == first.to, method == Method::Ack);
+    }
 }
 
 #[test]

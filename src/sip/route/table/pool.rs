@@ -108,24 +108,30 @@ impl Pool {
     /// The backend for a key, or for none when the balance looks at none: see [`Balance::pick`].
     #[must_use]
     pub fn pick(&self, key: Option<u64>, rotation: &mut Rotation) -> Option<u16> {
-        self.balance.pick_ramped(key, &self.usable, &self.ramp, rotation)
+        self.pick_among(key, &self.usable, rotation)
     }
 
-    /// The backend for a key that was given to those at `tried` and failed there.
+    /// Who may get what was given to those at `tried` and failed there.
     #[must_use]
-    pub fn pick_next(
-        &self,
-        key: Option<u64>,
-        tried: impl Iterator<Item = SocketAddr> + Clone,
-        rotation: &mut Rotation,
-    ) -> Option<u16> {
+    pub fn untried(&self, tried: impl Iterator<Item = SocketAddr> + Clone) -> BackendSet {
         let mut usable = self.usable.clone();
         for (index, backend) in (0..).zip(&self.backends) {
             if self.down.contains(index) || tried.clone().any(|tried| tried == backend.address) {
                 usable.remove(index);
             }
         }
-        self.balance.pick_ramped(key, &usable, &self.ramp, rotation)
+        usable
+    }
+
+    /// As [`Pool::pick`], among those that are `usable`.
+    #[must_use]
+    pub fn pick_among(
+        &self,
+        key: Option<u64>,
+        usable: &BackendSet,
+        rotation: &mut Rotation,
+    ) -> Option<u16> {
+        self.balance.pick_ramped(key, usable, &self.ramp, rotation)
     }
 
     /// What a shard has to count for this pool.
@@ -134,16 +140,17 @@ impl Pool {
         if self.load_cap.is_some() { Counts::Requests } else { self.balance.counts() }
     }
 
-    /// As [`Pool::pick`], where `load` says how much is under way at a backend: see [`Pool::counts`].
+    /// As [`Pool::pick_among`], where `load` says how much is under way at a backend: see [`Pool::counts`].
     #[must_use]
     pub fn pick_counted(
         &self,
         key: Option<u64>,
+        usable: &BackendSet,
         rotation: &mut Rotation,
         part: Part,
         load: &mut dyn FnMut(u16) -> u32,
     ) -> Option<u16> {
-        self.balance.pick_counted_ramped(key, &self.usable, &self.ramp, rotation, part, load)
+        self.balance.pick_counted_ramped(key, usable, &self.ramp, rotation, part, load)
     }
 
     /// As [`Pool::pick`], under a cap: see [`Balance::pick_capped`].

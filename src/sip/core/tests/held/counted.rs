@@ -1,0 +1,184 @@
+//! Requests that are held for pools that count: each counts at the backend that has it now.
+
+use super::*;
+use crate::sip::balance::Detail;
+
+const BACKENDS: [&str; 3] = ["10.0.0.1:5060", "10.0.0.2:5060", "10.0.0.3:5060"];
+
+fn under_way(world: &mut World) -> [u32; 3] {
+    let now = world.now;
+    [0, 1, 2].map(|backend| world.core.load(BackendRef { pool: 0, backend }, now))
+}
+
+/// Nothing but one at the backend that got this.
+fn only_at(sent: &Sent) -> [u32; 3] {
+    BACKENDS.map(|backend| u32::from(backend == sent.to))
+}
+
+fn fails(world: &mut World, sent: &Sent) -> Sent {
+    let failure = respond(&sent.text, "503 Service Unavailable", "b1");
+    world.absorbed(&failure, &sent.to).remove(0)
+}
+
+/// `kamailio:10`, where each backend may have so many calls.
+fn calls(tries: u8, max_loads: [u32; 3]) -> World {
+    let mut parts = held_parts("first", tries);
+    let member = |uri: &'static str| Member { identity: uri.as_bytes(), weight: 1, rweight: 0 };
+    let details = max_loads.map(|max_load| Detail { max_load, ..Detail::default() });
+    let spec = Spec::parse("kamailio:10").expect("a balance");
+    let balance = Balance::compile_detailed(&spec, &BACKENDS.map(member), &details, 1);
+    parts.pools[0].balance = Arc::new(balance.expect("compiles"));
+    World::new(parts)
+}
+
+/// Another call.
+fn other(method: &str, number: u32) -> String {
+    request(method, BOB, "")
+        .replace("phone1", &format!("other{number}"))
+        .replace("call-1@", &format!("other-{number}@"))
+}
+
+#[test]
+fn the_count_goes_with_the_request() {
+    for mut world in [World::new(held_parts("least-load", 3)), calls(3, [9; 3])] {
+        let first = world.invite();
+        assert_eq!(under_way(&mut world), only_at(&first));
+        let second = fails(&mut world, &first);
+        assert_eq!(under_way(&mut world), only_at(&second));
+        // A copy, a provisional answer and the failure once more change nothing.
+        world.invite();
+        world.absorbed(&respond(&first.text, "503 Service Unavailable", "b1"), &first.to);
+        assert_eq!(under_way(&mut world), only_at(&second));
+        let third = one(world.until(2));
+        assert_eq!(under_way(&mut world), only_at(&third), "the silent one was given up");
+        world.reaches_caller(&third, "180 Ringing");
+        world.reaches_caller(&third, "486 Busy Here");
+        assert_eq!(under_way(&mut world), [0; 3]);
+        world.until(120);
+        assert_eq!((under_way(&mut world), world.held()), ([0; 3], 0));
+    }
+}
+
+#[test]
+fn a_dead_backend_gives_its_count_up() {
+    let mut world = World::new(held_parts("least-load", 2));
+    let first = world.invite();
+    let mut parts = held_parts("least-load", 2);
+    parts.pools[0] = world.core.table().pools[0].clone();
+    let dead = (0..).zip(BACKENDS).find(|(_, backend)| *backend == first.to).expect("of three").0;
+    parts.pools[0].usable.remove(dead);
+    parts.pools[0].down.insert(dead);
+    world.core.install(Arc::new(Table::new(parts)));
+    let next = one(world.absorbed(&request("INVITE", BOB, ""), PHONE));
+    assert_eq!(under_way(&mut world), only_at(&next));
+}
+
+#[test]
+fn the_next_candidate_is_the_one_that_has_less_to_do() {
+    let mut world = World::new(held_parts("least-load", 2));
+    // Two get much to do: what is to be tried next is the idle one, or, when that failed, one of these.
+    for number in 0..40 {
+        let sent = world.send(&other("MESSAGE", number), PHONE, 0);
+        if sent.to == BACKENDS[2] {
+            world.send(&respond(&sent.text, "200 OK", "b1"), &sent.to, 0);
+        }
+    }
+    let before = under_way(&mut world);
+    assert!(before[0] > 2 && before[1] > 2 && before[2] == 0, "{before:?}");
+    for number in 100..120 {
+        let first = world.send(&other("INVITE", number), PHONE, 0);
+        let next = fails(&mut world, &first);
+        assert_eq!(next.to == BACKENDS[2], first.to != BACKENDS[2], "{}", first.to);
+        world.reaches_caller(&next, "486 Busy Here");
+        assert_eq!(under_way(&mut world), before);
+    }
+}
+
+#[test]
+fn a_late_success_counts_where_the_call_is() {
+    for (mut world, stays) in [(World::new(held_parts("least-load", 2)), 0), (calls(2, [9; 3]), 1)]
+    {
+        let first = world.invite();
+        let next = one(world.until(2));
+        assert_eq!(under_way(&mut world), only_at(&next));
+        world.reaches_caller(&first, "200 OK");
+        let expected = only_at(&first).map(|count| count * stays);
+        assert_eq!(under_way(&mut world), expected);
+        world.reaches_caller(&first, "200 OK");
+        world.until(120);
+        assert_eq!(under_way(&mut world), expected);
+        // Whoever says it once more when the call is over begins no other.
+        let bye = request("BYE", BOB, "")
+            .replace("To: <sip:bob@example.com>", "To: <sip:bob@example.com>;tag=b1");
+        world.send(&bye, PHONE, 0);
+        world.reaches_caller(&first, "200 OK");
+        assert_eq!(under_way(&mut world), [0; 3]);
+    }
+}
+
+#[test]
+fn our_own_answer_ends_the_count() {
+    for mut world in [World::new(held_parts("least-load", 2)), calls(2, [9; 3])] {
+        let first = world.invite();
+        world.reaches_caller(&first, "100 Trying");
+        fails(&mut world, &first);
+        world.until(32);
+        assert_eq!((world.counts().answered, under_way(&mut world)), (1, [0; 3]));
+        // Another call with the same Call-ID is another matter for what is said again.
+        let second =
+            request("INVITE", BOB, "").replace("phone1", "phone2").replace("CSeq: 1", "CSeq: 2");
+        let sent = world.send(&second, PHONE, 0);
+        world.until(34);
+        assert_eq!(under_way(&mut world).iter().sum::<u32>(), 1, "{}", sent.to);
+    }
+}
+
+#[test]
+fn a_success_after_our_own_answer_is_a_call() {
+    let mut world = calls(2, [9; 3]);
+    let first = world.invite();
+    world.reaches_caller(&first, "100 Trying");
+    let next = fails(&mut world, &first);
+    world.until(32);
+    assert_eq!(under_way(&mut world), [0; 3]);
+    world.reaches_caller(&next, "200 OK");
+    assert_eq!(under_way(&mut world), only_at(&next));
+}
+
+#[test]
+fn who_is_full_is_no_candidate() {
+    let mut world = calls(3, [9, 1, 1]);
+    // Each call goes to the fewest, in the order of the file.
+    let sent: Vec<Sent> = (0..3).map(|n| world.send(&other("INVITE", n), PHONE, 0)).collect();
+    assert_eq!(sent.iter().map(|sent| sent.to.as_str()).collect::<Vec<_>>(), BACKENDS);
+    let invite = world.invite();
+    assert_eq!(invite.to, BACKENDS[0]);
+    world.reaches_caller(&invite, "503 Service Unavailable");
+    assert_eq!(under_way(&mut world), [1, 1, 1]);
+    // One has room again.
+    world.reaches_caller(&sent[1], "486 Busy Here");
+    let invite = world.send(&other("INVITE", 7), PHONE, 0);
+    assert_eq!(invite.to, BACKENDS[1]);
+    world.reaches_caller(&invite, "200 OK");
+    assert_eq!(under_way(&mut world), [1, 1, 1]);
+}
+
+#[test]
+fn what_is_no_call_fails_over_uncounted() {
+    let mut world = calls(2, [9; 3]);
+    let first = world.send(&request("MESSAGE", BOB, ""), PHONE, 0);
+    let next = fails(&mut world, &first);
+    assert_eq!((first.to.as_str(), next.to.as_str()), (BACKENDS[0], BACKENDS[1]));
+    assert_eq!(under_way(&mut world), [0; 3]);
+}
+
+#[test]
+fn what_finds_no_room_counts_as_without_failover() {
+    let mut parts = held_parts("least-load", 2);
+    parts.limits.held_bytes_max = 10;
+    let mut world = World::new(parts);
+    let sent = world.invite();
+    assert_eq!(under_way(&mut world), only_at(&sent));
+    world.reaches_caller(&sent, "503 Service Unavailable");
+    assert_eq!((under_way(&mut world), world.counts().refused), ([0; 3], 1));
+}

@@ -1,0 +1,92 @@
+//! What we answer ourselves, and what we drop.
+
+use super::*;
+
+#[test]
+fn refusals() {
+    let mut world = World::new(parts("rendezvous"));
+    let invite = |more: &str| request("INVITE", "sip:bob@example.com", more);
+    let mut check = |text: String, expected: &str| {
+        assert_eq!(world.refused(&text), format!("SIP/2.0 {expected}"), "{text}");
+    };
+    check(invite("").replace("s: 70", "s: 0"), "483 Too Many Hops");
+    check(invite("").replace("s: 70", "s: 256"), "400 Bad Max-Forwards");
+    check(invite("Proxy-Require: foo, bar\r\n"), "420 Bad Extension");
+    check(invite("Call-ID: 2\r\n"), "400 Duplicate Call-ID");
+    check(invite("Max-Breadth: 0\r\n"), "440 Max-Breadth Exceeded");
+    check(invite("").replace("Content-Length: 0", "Content-Length: 9"), "400 Bad Content-Length");
+    check(invite("").replace("CSeq: 1", "CSeq: 4294967296"), "400 Bad CSeq");
+    check(invite("").replace("CSeq: 1 INVITE", "CSeq: 1 BYE"), "400 CSeq Method Does Not Match");
+    check(invite("").replace("From:", "Xrom:"), "400 Missing From");
+    check(request("INVITE", "http://x", ""), "416 Unsupported URI Scheme");
+    check(request("INVITE", "sip:a@b:0", ""), "400 Bad Request-URI");
+    check(request("INVITE", "sip:a@b?x=y", ""), "400 Bad Request-URI");
+    check(invite("").replace("SIP/2.0\r\nVia", "SIP/3.0\r\nVia"), "505 Version Not Supported");
+    check(invite("Route: <sip:x\r\n"), "400 Bad Route");
+    check(invite("no colon\r\n"), "400 Bad Header Field");
+    check(request("OPTIONS", "sip:192.0.2.1", "").replace("s: 70", "s: 0"), "200 OK");
+    check(request("OPTIONS", "sip:EDGE.example.com:5060;lr", ""), "200 OK");
+    check(request("OPTIONS", "sip:192.0.2.1", "").replace("MAX", "x"), "200 OK");
+}
+
+#[test]
+fn answers_and_their_acks() {
+    let mut world = World::new(parts("rendezvous"));
+    let invite = request("INVITE", "sip:bob@example.com", "Proxy-Require: foo\r\n");
+    let answer = world.send(&invite, PHONE, 0);
+    assert_eq!(answer.to, PHONE);
+    assert_eq!(values(&answer.text, "Unsupported"), ["foo"]);
+    assert_eq!(
+        values(&answer.text, "Via"),
+        ["SIP/2.0/UDP 10.9.9.9:5062;received=203.0.113.7;branch=z9hG4bKphone1;rport=40001"]
+    );
+    let to = values(&answer.text, "To")[0];
+    let ack = request("ACK", "sip:bob@example.com", "").replace("<sip:bob@example.com>", to);
+    assert_eq!(world.verdict(&ack, PHONE, 0), Verdict::Absorb);
+    let other = ack.replace("z9hG4bKphone1", "z9hG4bKphone2");
+    assert_ne!(world.verdict(&other, PHONE, 0), Verdict::Absorb);
+    let bad = request("ACK", "http:x", "");
+    assert_eq!(world.verdict(&bad, PHONE, 0), Verdict::Drop(DropReason::AckUnroutable));
+}
+
+#[test]
+fn no_pool_no_rule_no_backend() {
+    let mut none = parts("rendezvous");
+    none.pools[0].usable = BackendSet::empty();
+    let mut world = World::new(none);
+    let answer = world.send(&request("INVITE", "sip:b@e", ""), PHONE, 0);
+    assert!(answer.text.starts_with("SIP/2.0 503 Service Unavailable\r\n"));
+    assert_eq!(values(&answer.text, "Retry-After"), ["5"]);
+
+    let mut ruled = parts("rendezvous");
+    ruled.rules = vec![
+        Rule { methods: vec![Method::Options], ..rule(Action::Drop) },
+        Rule { domains: vec!["example.org".into()], ..rule(Action::Reply(403)) },
+    ];
+    let mut world = World::new(ruled);
+    assert_eq!(world.refused(&request("INVITE", "sip:b@e", "")), "SIP/2.0 404 Not Found");
+    assert_eq!(world.refused(&request("INVITE", "sip:b@Example.ORG", "")), "SIP/2.0 403 Forbidden");
+    assert_eq!(
+        world.verdict(&request("OPTIONS", "sip:b@e", ""), PHONE, 0),
+        Verdict::Drop(DropReason::Rule)
+    );
+}
+
+#[test]
+fn garbage() {
+    let mut world = World::new(parts("rendezvous"));
+    for text in ["", "\r\n", "\r\n\r\n"] {
+        assert_eq!(world.verdict(text, PHONE, 0), Verdict::Absorb);
+    }
+    for text in ["x", "\0\0\0\0", "GET / HTTP/1.1\r\n\r\n", "\r\nhello\r\n\r\n"] {
+        assert_eq!(world.verdict(text, PHONE, 0), Verdict::Drop(DropReason::NotSip));
+    }
+    assert_eq!(
+        world.verdict("INVITE sip:a SIP/2.0\r\n\r\n", PHONE, 0),
+        Verdict::Drop(DropReason::RequestUnanswerable)
+    );
+    assert_eq!(
+        world.verdict("SIP/2.0 200 OK\r\nVia: x\r\n\r\n", PHONE, 0),
+        Verdict::Drop(DropReason::ResponseMalformed)
+    );
+}
