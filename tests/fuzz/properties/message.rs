@@ -186,8 +186,12 @@ fn answer(request: &[u8], answer: &[u8], to: SocketAddr) {
     // Long names for compact ones and CRLF for LF cost a few bytes for each line.
     assert!(answer.len() <= request.len() + 200 + 14 * lines, "{}", answer.escape_ascii());
     let mut index = Index::default();
-    let message = Message::parse(answer, &mut index);
-    let message = message.unwrap_or_else(|e| panic!("{e:?}: {}", answer.escape_ascii()));
+    let message = match Message::parse(answer, &mut index) {
+        Ok(message) => message,
+        // It repeats what we read of a request that had more fields than we read, and adds its own.
+        Err(ParseError::TooManyFields) if lines > FIELDS_MAX => return,
+        Err(e) => panic!("{e:?}: {}", answer.escape_ascii()),
+    };
     assert!(matches!(message.start_line(), StartLine::Status { .. }));
     assert!(matches!(message.vias().next(), Some(Ok(_))) && message.body().is_empty());
 }

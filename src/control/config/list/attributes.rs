@@ -42,7 +42,8 @@ impl Attributes {
 
     fn add(&mut self, pair: &str, column: usize, problems: &mut Problems<'_>) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value_column = column + name.len() + 1;
+        // Without a value: right behind the name, which may be the end of the line.
+        let value_column = column + name.len() + usize::from(pair.contains('='));
         match name.to_ascii_lowercase().as_str() {
             "" => {}
             "duid" => self.duid = Some(value.to_owned()),
