@@ -82,7 +82,7 @@ impl Whole {
 
 impl Balance {
     /// As [`Balance::pick_ramped`], but who is at the cap is passed over. `load` says how much is under way at a member, as
-    /// far as this part of the node knows. A balance that is not `rendezvous` has no order of its own for a key: it picks as ever.
+    /// far as this part of the node knows. Only `rendezvous` has an order of its own for each key: another balance picks as ever.
     #[must_use]
     pub fn pick_capped(
         &self,

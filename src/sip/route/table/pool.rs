@@ -178,8 +178,9 @@ impl Pool {
         self.usable.iter().any(|backend| backend < self.balance.count())
     }
 
-    /// A key finds the same backend here and in `other`, under the same cap, and nobody has died or come to life in between. Of balances that
-    /// were compiled apart it says no, unless neither looks at a key: transactions of such pools are looked up anyway.
+    /// A key finds the same backend here and in `other`, under the same cap, and nobody has died or come to life in between. Of
+    /// balances that were compiled apart it says no, unless neither looks at a key: transactions of such pools are looked up
+    /// anyway.
     #[must_use]
     pub fn picks_as(&self, other: &Self) -> bool {
         let (mine, theirs) = (self.backends.iter(), other.backends.iter());
