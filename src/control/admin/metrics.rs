@@ -204,7 +204,7 @@ const SHARD_COUNTERS: [ShardCounter; 23] = [
     },
     ShardCounter {
         name: "sipedge_extras_total",
-        help: "Messages of the edge's own for held requests: to further backends, repeated, ACK, CANCEL, 408; part of what is sent.",
+        help: "Messages made for held requests: to further backends, repeated, ACK, CANCEL, 408; part of what is sent.",
         read: |c| c.extras,
     },
     ShardCounter {
@@ -214,7 +214,7 @@ const SHARD_COUNTERS: [ShardCounter; 23] = [
     },
     ShardCounter {
         name: "sipedge_answers_lost_total",
-        help: "Answers to INVITEs that could not be remembered: if their backend dies now, another may ring; raise transactions_max.",
+        help: "Answers to INVITEs that found no room: when their backend dies, another may ring; raise transactions_max.",
         read: |c| c.answers_lost,
     },
     ShardCounter {

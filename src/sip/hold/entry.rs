@@ -167,8 +167,8 @@ impl Entry {
             if waits { Now(now.0.saturating_add(self.policy.timeout_us)) } else { NEVER };
     }
 
-    /// The first 2xx to an INVITE, and it comes from a backend that was given up, or after our own answer: who counts calls has to
-    /// count this one here.
+    /// The first 2xx to an INVITE, and it comes from a backend that was given up, or after our own answer: who counts calls
+    /// has to count this one here.
     #[must_use]
     pub fn is_unexpected(&self, place: u8, status: u16) -> bool {
         let is_success = self.is_invite() && (200..300).contains(&status);
