@@ -4,6 +4,7 @@
 //! [`crate::sip::hold`], the messages are made in `again.rs`.
 
 use super::balanced::{leaves, seconds_of};
+use super::capped::cap_on;
 use super::counted::{call, number_of_calls};
 use super::{
     Again, BackendRef, BranchHash, Cause, Counts, FieldName, Hop, Method, Pass, Pool, Refusal,
@@ -48,7 +49,12 @@ impl<'a> Turn<'a> {
         if number.is_none() && matches!(method, Method::Cancel | Method::Ack) {
             return self.refuse(Refusal::new(481, phrase(481)));
         }
-        let Some((backend, destination)) = self.pick(pool_index, pool, number, method) else {
+        // A cap is for the first attempt: what a backend has failed goes to the next of its key, loaded or not.
+        let picked = match cap_on(pool, pass) {
+            Some(cap) => self.pick_capped((pool_index, pool), cap, number),
+            None => self.pick(pool_index, pool, number, method),
+        };
+        let Some((backend, destination)) = picked else {
             return self.unavailable();
         };
         let hop = Hop { destination, local: None, backend: Some(backend), cause: Cause::Balanced };

@@ -18,10 +18,6 @@ pub(super) fn check(
         None if section.balance.is_none() => {}
         None => return None,
     }
-    if section.failover.is_some() {
-        let message = "load_cap with failover comes later: held requests are not counted";
-        problems.error(&at.span, message, "leave load_cap out, or failover");
-    }
     cap(at, problems)
 }
 

@@ -47,11 +47,4 @@ fn what_cannot_be_is_named() {
         "balance = \"rendevous\"\nload_cap = 1.25",
         &["8:11 no balance is called \"rendevous\""],
     );
-    check_lines(
-        "load_cap = 1.25\nfailover = { on = [503] }",
-        &[
-            "8:12 load_cap with failover comes later: held requests are not counted",
-            "9:12 warning: failover needs more than one backend",
-        ],
-    );
 }

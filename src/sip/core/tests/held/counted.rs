@@ -1,7 +1,7 @@
 //! Requests that are held for pools that count: each counts at the backend that has it now.
 
 use super::*;
-use crate::sip::balance::Detail;
+use crate::sip::balance::{Detail, LoadCap};
 
 const BACKENDS: [&str; 3] = ["10.0.0.1:5060", "10.0.0.2:5060", "10.0.0.3:5060"];
 
@@ -36,6 +36,27 @@ fn other(method: &str, number: u32) -> String {
     request(method, BOB, "")
         .replace("phone1", &format!("other{number}"))
         .replace("call-1@", &format!("other-{number}@"))
+}
+
+#[test]
+fn a_cap_moves_the_first_attempt_and_a_failure_goes_on() {
+    let mut parts = held_parts("rendezvous", 3);
+    parts.pools[0].key = KeySource::To;
+    parts.pools[0].load_cap = Some(LoadCap::of_thousandths(1_250));
+    let mut world = World::new(parts);
+    let own = world.invite();
+    let sent: Vec<Sent> =
+        (0..12).map(|number| world.send(&other("INVITE", number), PHONE, 0)).collect();
+    let (number, moved) =
+        (0..).zip(&sent).find(|(_, sent)| sent.to != own.to).expect("the cap acts");
+    assert!(under_way(&mut world).iter().all(|count| *count <= 6), "1.25 times 13 / 3, rounded up");
+    // A copy follows its first, whatever the load is now.
+    assert_eq!(world.send(&other("INVITE", number), PHONE, 0), *moved);
+    let before = under_way(&mut world);
+    let next = fails(&mut world, moved);
+    assert_ne!(next.to, moved.to);
+    let after = under_way(&mut world);
+    assert_eq!(after.iter().sum::<u32>(), before.iter().sum::<u32>(), "the count went with it");
 }
 
 #[test]
