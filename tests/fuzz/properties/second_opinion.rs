@@ -69,10 +69,12 @@ pub(crate) fn uri(bytes: &[u8]) {
 
 /// Line ends, folds and names as rsip knows them.
 fn is_readable(text: &str) -> bool {
-    let Some((header, _)) = text.split_once("\r\n\r\n") else { return false };
+    let Some((header, body)) = text.split_once("\r\n\r\n") else { return false };
     let mut lines = header.split("\r\n").skip(1);
     let has_line_ends = !header.replace("\r\n", "").contains(['\r', '\n']);
+    // It takes the last empty line for the end of the fields.
     has_line_ends
+        && !body.contains("\r\n\r\n")
         && header.contains("\r\n")
         && lines.all(|line| line.find(':').is_some_and(|colon| colon > 1))
 }
