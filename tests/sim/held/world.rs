@@ -24,6 +24,8 @@ const CALLS: usize = 25;
 const NAMES: [(&str, &str); 2] = [("edge 0 <-", "edge 0 ->"), ("edge 1 <-", "edge 1 ->")];
 /// When everything must have ended.
 const END_US: u64 = 500 * SECOND_US;
+/// And so many events: messages that beget messages would never end.
+const EVENTS_MAX: u64 = 10_000;
 
 #[derive(Debug)]
 enum Event {
@@ -110,6 +112,7 @@ impl World {
                 (None, None) => break,
                 (next, due) => next.unwrap_or(u64::MAX).min(due.unwrap_or(u64::MAX)),
             };
+            must(self.queued < EVENTS_MAX, Invariant::HeldEnds, || "it never rests".to_owned())?;
             must(self.now < END_US, Invariant::HeldEnds, || {
                 let held = |edge: &Edge| edge.core.held().map_or(0, |hold| hold.len());
                 format!("still held: {:?}", self.edges.all.iter().map(held).collect::<Vec<_>>())

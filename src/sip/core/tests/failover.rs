@@ -54,7 +54,8 @@ fn check(balance: &str, before: impl Fn(&mut World, &Sent), stays: bool) {
 
 #[test]
 fn unanswered_invite_leaves_a_dead_backend() {
-    for balance in ["rendezvous", "round-robin", "random", "first", "weight", "kamailio:0"] {
+    let balances = ["rendezvous", "round-robin", "random", "first", "weight", "kamailio:0"];
+    for balance in &balances[..if cfg!(miri) { 2 } else { 6 }] {
         check(balance, |_, _| {}, false);
         check(balance, |world, _| world.change(|_| {}), false);
     }
@@ -62,7 +63,8 @@ fn unanswered_invite_leaves_a_dead_backend() {
 
 #[test]
 fn answered_invite_stays_wherever_the_answer_was_noted() {
-    for status in ["100 Trying", "180 Ringing", "200 OK", "486 Busy Here"] {
+    let statuses = ["100 Trying", "180 Ringing", "200 OK", "486 Busy Here"];
+    for status in &statuses[..if cfg!(miri) { 1 } else { 4 }] {
         let answer = |world: &mut World, sent: &Sent| {
             world.send(&respond(&sent.text, status, "b1"), &sent.to, 0);
         };
