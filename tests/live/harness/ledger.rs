@@ -45,7 +45,7 @@ pub(crate) struct Event {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) events: Vec<Event>,
-    /// The backends repeat an answer by themselves, without a word in their log, when its request is repeated.
+    /// The backends repeat what they sent by themselves, without a word in their log, when nobody answers in time.
     pub(crate) backends_repeat: bool,
 }
 
@@ -80,19 +80,16 @@ impl Ledger {
         let came = self.counts(Side::Phone, Way::Received);
         let mut sent = self.counts(Side::Backend, Way::Sent);
         if self.backends_repeat {
-            self.add_repeats(&mut sent, &came);
+            Self::add_repeats(&mut sent, &came);
         }
         faults.extend(differences("from backends to phones", &sent, &came));
         report(faults)
     }
 
-    /// An answer that came more often than it was logged was sent as often, up to once for each time that its request came.
-    fn add_repeats(&self, sent: &mut Counts, came: &Counts) {
-        let requests = self.counts(Side::Backend, Way::Received);
+    /// Who keeps transactions repeats requests and answers on timers of its own: once logged, a message may come again.
+    fn add_repeats(sent: &mut Counts, came: &Counts) {
         for (name, count) in sent {
-            let request = Name { status: 0, ..name.clone() };
-            let most = (*count).max(requests.get(&request).copied().unwrap_or(0));
-            *count = came.get(name).copied().unwrap_or(0).clamp(*count, most);
+            *count = came.get(name).copied().unwrap_or(0).max(*count);
         }
     }
 
