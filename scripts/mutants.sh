@@ -49,7 +49,7 @@ apply() {
     report BROKEN "$name" "it does not build: $log"
     survivors=$((survivors + 1))
   else
-    failed=$(sed -n 's/^[.F]*sim: failed \([a-z_]*\) in \([0-9]*\) .*/\1 \2/p' "$log" | sort -k2,2nr | paste -sd, | sed 's/,/, /g')
+    failed=$(sed -n 's/^\.*sim: failed \([a-z_]*\) in \([0-9]*\) .*/\1 \2/p' "$log" | sort -k2,2nr | paste -sd, | sed 's/,/, /g')
     if [[ "$suite" != sim || "$failed" =~ (^|, )"$wanted " ]]; then
       report caught "$name" "$caught_by${failed:+ ($failed)}"
     else
