@@ -1,8 +1,9 @@
 //! Copies of messages on their way from a shard to control, for traces.
 //!
-//! Owns: the ring of each shard and its buffers, which circulate: control brings them when it wants copies, so without
-//! traces there are none, and nothing is allocated for a message. A shard never waits: without a free buffer the message is
-//! not copied, and counted. Nobody is woken: control looks when it likes. Times are [`Now`] on the clock of all shards.
+//! Owns: the rings of each shard, one for what is known of a message and one for its bytes, which lie one after the other:
+//! a buffer for each would be cold whenever its turn comes. Both have their room from the start, in pages that nothing
+//! touches without traces. A shard never waits: without room the message is not copied, and counted. Nobody is woken:
+//! control looks when it likes. Times are [`Now`] on the clock of all shards.
 
 use std::net::SocketAddr;
 
@@ -13,7 +14,11 @@ use super::tap_filter::{FILTERS_MAX, Running, TapFilter};
 use crate::sip::{Decision, MESSAGE_BYTES_MAX, Now, Verdict};
 
 /// Copies of one shard that may wait for control.
-const SAMPLES_MAX: usize = 512;
+const COPIES_MAX: usize = 2048;
+/// Bytes of one shard's copies that may wait for control.
+const COPIED_BYTES_MAX: usize = 1 << 20;
+
+const _: () = assert!(MESSAGE_BYTES_MAX <= COPIED_BYTES_MAX);
 
 /// What is known of a copied message.
 #[derive(Debug, Clone, Copy)]
@@ -40,20 +45,14 @@ pub struct Taken {
     pub wanted: u8,
 }
 
-/// A copied message.
-#[derive(Debug)]
-pub struct Sample {
-    /// All of it.
-    pub bytes: Vec<u8>,
-    /// What is known of it; nothing in a buffer that was never used.
-    pub taken: Option<Taken>,
-}
+/// A message whose so many bytes are next in the other ring.
+type Copied = (Taken, usize);
 
 /// A shard's end.
 pub(super) struct Tap {
     filters: Vec<Running>,
-    out: Producer<Box<Sample>>,
-    empty: Consumer<Box<Sample>>,
+    copies: Producer<Copied>,
+    bytes: Producer<u8>,
     lost: u64,
 }
 
@@ -85,29 +84,28 @@ impl Tap {
         if taken.wanted == 0 {
             return;
         }
-        let Ok(mut sample) = self.empty.pop() else {
+        // The bytes are there before anybody can know of them.
+        if self.copies.is_full() || self.bytes.push_entire_slice(bytes).is_err() {
             self.lost += 1;
             return;
-        };
-        sample.bytes.clear();
-        sample.bytes.extend_from_slice(bytes);
-        sample.taken = Some(taken);
-        // There is room: control brings as many buffers as places.
-        drop(self.out.push(sample));
+        }
+        // There is room.
+        let _ = self.copies.push((taken, bytes.len()));
     }
 
-    /// How many were not copied for want of a buffer.
+    /// How many were not copied for want of room.
     pub(super) fn lost(&self) -> u64 {
         self.lost
     }
 }
 
-/// Where copies come from, and where their buffers go.
-type Lane = (Consumer<Box<Sample>>, Producer<Box<Sample>>);
+/// Where a shard's copies come from.
+type Lane = (Consumer<Copied>, Consumer<u8>);
 
 /// Control's end of all shards. It may be sent to a thread of its own.
 pub struct Taps {
     lanes: Vec<Lane>,
+    message: Vec<u8>,
     clock: Clock,
 }
 
@@ -115,38 +113,26 @@ pub struct Taps {
 pub(super) fn lanes(shards: usize, clock: Clock) -> (Vec<Tap>, Taps) {
     let (mut taps, mut lanes) = (Vec::with_capacity(shards), Vec::with_capacity(shards));
     for _ in 0..shards {
-        let (out, samples) = RingBuffer::new(SAMPLES_MAX);
-        let (returned, empty) = RingBuffer::new(SAMPLES_MAX);
-        taps.push(Tap { filters: Vec::with_capacity(FILTERS_MAX), out, empty, lost: 0 });
-        lanes.push((samples, returned));
+        let (copies, taken) = RingBuffer::new(COPIES_MAX);
+        let (bytes, copied) = RingBuffer::new(COPIED_BYTES_MAX);
+        taps.push(Tap { filters: Vec::with_capacity(FILTERS_MAX), copies, bytes, lost: 0 });
+        lanes.push((taken, copied));
     }
-    (taps, Taps { lanes, clock })
+    (taps, Taps { lanes, message: Vec::new(), clock })
 }
 
 impl Taps {
-    /// Brings the buffers. Without them nothing is copied.
-    pub fn fill(&mut self) {
-        for (samples, returned) in &mut self.lanes {
-            // As many buffers as places, in both rings together.
-            for _ in 0..returned.slots().saturating_sub(samples.slots()) {
-                // Pages that no message reached are never touched.
-                let bytes = Vec::with_capacity(MESSAGE_BYTES_MAX);
-                drop(returned.push(Box::new(Sample { bytes, taken: None })));
-            }
-        }
-    }
-
     /// Calls `on` for the copies that wait, at most what fits into the rings once, and says how many there were.
     pub fn drain(&mut self, mut on: impl FnMut(&Taken, &[u8])) -> usize {
+        let Self { lanes, message, .. } = self;
         let mut count = 0;
-        for (samples, returned) in &mut self.lanes {
-            for _ in 0..samples.slots() {
-                let Ok(sample) = samples.pop() else { break };
-                if let Some(taken) = &sample.taken {
-                    on(taken, &sample.bytes);
-                }
+        for (copies, bytes) in lanes {
+            for _ in 0..copies.slots() {
+                let Ok((taken, size)) = copies.pop() else { break };
+                message.resize(size, 0);
+                bytes.pop_entire_slice(message).expect("the bytes came first");
+                on(&taken, message);
                 count += 1;
-                drop(returned.push(sample));
             }
         }
         count
@@ -160,7 +146,7 @@ impl Taps {
 
     /// What is left when the real ones were taken has no rings.
     pub(super) fn taken(&mut self) -> Self {
-        Self { lanes: std::mem::take(&mut self.lanes), clock: self.clock }
+        Self { lanes: std::mem::take(&mut self.lanes), message: Vec::new(), clock: self.clock }
     }
 }
 
@@ -191,27 +177,43 @@ mod tests {
     }
 
     #[test]
-    fn without_buffers_nothing_is_copied_and_with_them_a_bounded_number() {
+    fn as_many_are_copied_as_there_is_room_for() {
         let (mut shards, mut taps) = lanes(1, Clock::start());
-        shards[0].push(taken(1), b"one");
-        assert_eq!((shards[0].lost(), taps.drain(|_, _| ())), (1, 0));
-        taps.fill();
-        taps.fill();
         for round in 0..3_u64 {
-            for _ in 0..SAMPLES_MAX + 5 {
+            for _ in 0..COPIES_MAX + 5 {
                 shards[0].push(taken(1), b"two");
             }
-            assert_eq!(shards[0].lost(), 1 + 5 * (round + 1));
+            assert_eq!(shards[0].lost(), 5 * (round + 1));
             let count =
                 taps.drain(|taken, bytes| assert_eq!((taken.wanted, bytes), (1, &b"two"[..])));
-            assert_eq!(count, SAMPLES_MAX);
+            assert_eq!(count, COPIES_MAX);
+        }
+    }
+
+    #[test]
+    fn large_ones_fill_the_bytes_and_a_small_one_may_still_have_room() {
+        let (mut shards, mut taps) = lanes(1, Clock::start());
+        // An odd size: some lie across the end of the ring.
+        let large: Vec<u8> = (0..=u8::MAX).cycle().take(MESSAGE_BYTES_MAX - 2).collect();
+        let room = COPIED_BYTES_MAX / large.len();
+        for round in 0..3_u64 {
+            for _ in 0..room + 2 {
+                shards[0].push(taken(1), &large);
+            }
+            shards[0].push(taken(2), b"small");
+            assert_eq!(shards[0].lost(), 2 * (round + 1));
+            let mut sizes = vec![];
+            taps.drain(|taken, bytes| {
+                assert_eq!(bytes, if taken.wanted == 1 { &large[..] } else { b"small" });
+                sizes.push(bytes.len());
+            });
+            assert_eq!((sizes.len(), sizes[room]), (room + 1, 5));
         }
     }
 
     #[test]
     fn each_filter_has_its_bit() {
         let (mut shards, mut taps) = lanes(1, Clock::start());
-        taps.fill();
         let tap = &mut shards[0];
         assert!(!tap.is_on());
         let pools = |pools: &[u32], is_both_ways| TapFilter {

@@ -46,14 +46,13 @@ struct Names {
 impl Traces {
     /// Opens sinks and files, and starts the thread; with everything off there is none. What is traced is nothing until the
     /// shards have the filters of [`Traces::adopt`].
-    pub fn start(config: &Trace, node: &str, mut taps: Taps) -> Result<Self, String> {
+    pub fn start(config: &Trace, node: &str, taps: Taps) -> Result<Self, String> {
         let (orders, inbox) = channel();
         let shared = Arc::new(Shared::default());
         let mut traces = Self { config: config.clone(), shared, orders, thread: None };
         if *config == Trace::default() {
             return Ok(traces);
         }
-        taps.fill();
         let writer = Writer::open(config, node, taps, Arc::clone(&traces.shared))?;
         let thread = std::thread::Builder::new().name("traces".to_owned());
         let write = move || {

@@ -39,7 +39,6 @@ fn what_goes_out_besides_is_counted_and_copied() {
         Options { shards: 1, io: Io::Recvmmsg, steering: Steering::Kernel, ..Options::default() };
     let mut shards = Shards::start(&options, &table, 7).expect("a shard");
     let (mut reports, mut taps) = (shards.reports(), shards.taps());
-    taps.fill();
     let both = TapFilter { is_both_ways: true, ..TapFilter::default() };
     shards.trace(&[both, TapFilter::default()]).expect("it reads its mail");
     shards.snapshot().expect("an answer");
