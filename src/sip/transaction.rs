@@ -55,8 +55,6 @@ impl AddressNumber {
 pub struct Recent {
     /// The backend that it went to.
     pub backend: SocketAddr,
-    /// It is an INVITE, and a response to it has come.
-    pub is_answered: bool,
     /// At which attempt: 0 where nothing fails over.
     pub attempt: u8,
 }
@@ -210,7 +208,7 @@ impl Transactions {
         let number = usize::try_from(word & NOBODY).ok()?;
         let backend = *self.addresses.get(number)?;
         let attempt = u8::try_from(word >> ATTEMPT_SHIFT & 3).unwrap_or(0);
-        Some(Recent { backend, is_answered: word & ANSWERED != 0, attempt })
+        Some(Recent { backend, attempt })
     }
 
     /// The INVITE of this transaction was answered, wherever it went.

@@ -38,8 +38,7 @@ impl<'a> Turn<'a> {
         if is_looked_up
             && let Some((key, id, recent)) = self.recent(pass.fields, newest_id)
             && let Ok(backend) = self.recent_backend(pool_index, recent.backend)
-            && (!leaves(pool, backend, &recent, pass.head.method)
-                || self.is_answered_elsewhere(pass.fields))
+            && !self.leaves(pool, backend, pass)
         {
             // One that has left all pools is still reached from where its pool is.
             let of_pool = pool.send_from.and_then(|id| self.table.listener(id));
@@ -116,10 +115,21 @@ impl<'a> Turn<'a> {
         })
     }
 
-    /// The answer to a copy of this INVITE has come, which another edge sent on with another key.
-    fn is_answered_elsewhere(&self, fields: &TransactionFields<'_>) -> bool {
-        let is_answered = |key| self.transactions.is_answered(fields.hash(key), self.now);
-        self.table.ring.iter().any(is_answered)
+    /// Its backend is dead, and another may get the request. Not a CANCEL or an ACK: they belong where their INVITE is. Not
+    /// when there is no other: a final response of ours would contradict one that still comes. Not when it was answered:
+    /// then its backend may have rung, and no other must. That may be an answer to a copy of this INVITE which another edge
+    /// sent on with another key.
+    pub(super) fn leaves(
+        &self,
+        pool: &Pool,
+        backend: Option<BackendRef>,
+        pass: &Pass<'a, '_>,
+    ) -> bool {
+        let is_answered = |key| self.transactions.is_answered(pass.fields.hash(key), self.now);
+        backend.is_some_and(|backend| pool.down.contains(backend.backend))
+            && !matches!(pass.head.method, Method::Ack | Method::Cancel)
+            && pool.has_choice()
+            && !self.table.ring.iter().any(is_answered)
     }
 
     /// The remembered backend as a member of this pool, `None` when it left all pools. An error when it is one of
@@ -147,19 +157,4 @@ pub(super) const fn seconds_of(method: Method) -> Option<u32> {
         Method::Invite => Some(INVITE_SECONDS),
         _ => Some(REQUEST_SECONDS),
     }
-}
-
-/// Its backend is dead, and another may get the request. Not when the backend has answered: then it may have rung, and
-/// no other must. Not a CANCEL or an ACK: they belong where their INVITE is. Not when there is no other: a final
-/// response of ours would contradict one that still comes.
-pub(super) fn leaves(
-    pool: &Pool,
-    backend: Option<BackendRef>,
-    recent: &Recent,
-    method: Method,
-) -> bool {
-    backend.is_some_and(|backend| pool.down.contains(backend.backend))
-        && !recent.is_answered
-        && !matches!(method, Method::Ack | Method::Cancel)
-        && pool.has_choice()
 }

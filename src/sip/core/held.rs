@@ -3,7 +3,7 @@
 //! Owns: what is held, and the way of copies, CANCEL, ACK and responses of what is held. What a response means is decided in
 //! [`crate::sip::hold`], the messages are made in `again.rs`.
 
-use super::balanced::{leaves, seconds_of};
+use super::balanced::seconds_of;
 use super::capped::cap_on;
 use super::counted::{call, number_of_calls};
 use super::{
@@ -37,7 +37,7 @@ impl<'a> Turn<'a> {
             && let Ok(backend) = self.recent_backend(pool_index, recent.backend)
         {
             attempt = recent.attempt;
-            if !leaves(pool, backend, &recent, method) {
+            if !self.leaves(pool, backend, pass) {
                 let of_pool = pool.send_from.and_then(|id| self.table.listener(id));
                 let local = of_pool.filter(|_| backend.is_none()).map(|listener| listener.address);
                 let destination = recent.backend;
