@@ -244,7 +244,7 @@ impl<'a> Turn<'a> {
                     self.transactions.answered(branch.transaction, self.now);
                 }
                 if code >= 200 && self.table.counts_requests {
-                    self.end(branch.transaction);
+                    self.request_answered(branch.transaction, code);
                 }
                 if code >= 200 && self.table.counts_calls && method == Method::Invite {
                     self.call_answered(code);

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::balanced::seconds_of;
-use super::counted::{Counted, call, number_of_calls};
+use super::counted::{Counted, FAILED, call, number_of_calls};
 use super::{
     AddressNumber, BackendRef, BranchHash, Cause, Counts, FieldName, Hop, Index, Keyed, Message,
     Method, Now, Outbox, Pass, Pool, Received, Refusal, Rotation, RouteSet, SealKey, StartLine,
@@ -120,7 +120,8 @@ impl Again<'_> {
         let entry = self.holding.hold.entry_mut(slot)?;
         entry.start((transmit.destination, transmit.listener), now);
         self.holding.hold.counts.failed_over += 1;
-        self.remember(slot, attempt);
+        // Whatever it said: it was not good enough.
+        self.remember(slot, attempt, FAILED);
         self.count_at(slot, backend?);
         backend
     }
@@ -152,8 +153,9 @@ impl Again<'_> {
         }
     }
 
-    /// The recent-transaction table names the backend of this attempt from now on. What counted at another ends.
-    pub(super) fn remember(&mut self, slot: Slot, attempt: u8) {
+    /// The recent-transaction table names the backend of this attempt from now on. What counted ends as after a final
+    /// response with this code.
+    pub(super) fn remember(&mut self, slot: Slot, attempt: u8, code: u16) {
         let Some(entry) = self.holding.hold.entry(slot) else { return };
         let Some(at) = entry.attempts.get(usize::from(attempt)) else { return };
         let found = self.table.backend_reached_at(at.destination);
@@ -161,7 +163,7 @@ impl Again<'_> {
             self.numbers.get(usize::from(backend.pool))?.get(usize::from(backend.backend))
         });
         if self.table.counts_requests {
-            self.counted.end_request(self.transactions, entry.id, self.now);
+            self.counted.request_answered(self.transactions, (entry.id, code), self.now);
         }
         if let (Some(number), Some(seconds)) = (number, seconds_of(entry.method)) {
             self.transactions.remember(entry.id, number.at_attempt(attempt), self.now, seconds);

@@ -17,6 +17,12 @@ use crate::sip::transaction::seconds;
 
 const _: () = assert!(INVITE_SECONDS >= REQUEST_SECONDS);
 
+/// How long a request counts on that its backend has failed: who fails everything at once would have the least to do
+/// otherwise, and get all that comes.
+pub(super) const FAILED_SECONDS: u32 = 8;
+/// What stands for silence.
+pub(super) const FAILED: u16 = 408;
+
 /// What one shard counts, by the numbers of the backends' addresses: what an address has to do in several pools is added.
 #[derive(Debug)]
 pub(super) struct Counted {
@@ -53,10 +59,25 @@ impl Counted {
         }
     }
 
-    /// It has its final response, or leaves its backend.
+    /// It leaves a backend that is dead, or its caller has our own answer.
     pub(super) fn end_request(&mut self, transactions: &mut Transactions, id: u64, now: Now) {
         if let Some((number, until)) = transactions.uncount(id, now) {
             self.requests.remove(number.index(), until, seconds(now));
+        }
+    }
+
+    /// It has this final response. When that says that its backend has failed it, it counts on for a while.
+    pub(super) fn request_answered(
+        &mut self,
+        transactions: &mut Transactions,
+        (id, code): (u64, u16),
+        now: Now,
+    ) {
+        let Some((number, until)) = transactions.uncount(id, now) else { return };
+        let (number, second) = (number.index(), seconds(now));
+        self.requests.remove(number, until, second);
+        if code == FAILED || (500..600).contains(&code) {
+            self.requests.add(number, second.saturating_add(FAILED_SECONDS), second);
         }
     }
 
@@ -140,7 +161,13 @@ impl Turn<'_> {
         }
     }
 
-    /// A transaction has its final response, or leaves its backend.
+    /// A transaction has its final response.
+    #[cold]
+    pub(super) fn request_answered(&mut self, transaction: u64, code: u16) {
+        self.counted.request_answered(self.transactions, (transaction, code), self.now);
+    }
+
+    /// A transaction leaves its backend.
     #[cold]
     pub(super) fn end(&mut self, transaction: u64) {
         self.counted.end_request(self.transactions, transaction, self.now);

@@ -220,7 +220,7 @@ impl<'a> Turn<'a> {
             again.hop_by_hop(slot, cancelled, Method::Cancel, None);
         }
         if reaction.forwards && status >= 200 {
-            again.remember(slot, attempt);
+            again.remember(slot, attempt, status);
         }
         again.holding.hold.tidy(slot);
         if is_unexpected && self.table.counts_calls {

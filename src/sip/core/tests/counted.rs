@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::sip::balance::{Detail, Part};
+use crate::sip::core::counted::FAILED_SECONDS;
 
-const BACKENDS: [&str; 3] = ["10.0.0.1:5060", "10.0.0.2:5060", "10.0.0.3:5060"];
+pub(super) const BACKENDS: [&str; 3] = ["10.0.0.1:5060", "10.0.0.2:5060", "10.0.0.3:5060"];
 
 /// A request of its own transaction and call.
 pub(super) fn numbered(method: &str, number: u32) -> String {
@@ -83,6 +84,37 @@ fn what_has_less_to_do_gets_more() {
     );
     later(&mut world, u64::from(INVITE_SECONDS) + 4);
     assert_eq!(under_way(&mut world), [0; 3]);
+}
+
+#[test]
+fn who_fails_everything_at_once_does_not_get_all() {
+    for code in ["503 Service Unavailable", "408 Request Timeout", "500 Server Internal Error"] {
+        let mut parts = parts("least-load");
+        parts.limits.transactions_max = 1_024;
+        let mut world = World::new(parts);
+        let mut slow = std::collections::VecDeque::new();
+        let mut failed = 0;
+        for number in 0..300 {
+            let sent = world.send(&numbered("INVITE", number), PHONE, 0);
+            if sent.to == BACKENDS[0] {
+                failed += 1;
+                world.send(&respond(&sent.text, code, "b1"), &sent.to, 0);
+                continue;
+            }
+            // The others take their time, and do it.
+            slow.push_back(sent);
+            if slow.len() > 20
+                && let Some(done) = slow.pop_front()
+            {
+                world.send(&respond(&done.text, "200 OK", "b1"), &done.to, 0);
+            }
+        }
+        assert!((5..60).contains(&failed), "{failed} of 300, {code} {:?}", under_way(&mut world));
+        assert_eq!(under_way(&mut world)[0], failed);
+        // It gets its part again when it has not failed for a while.
+        later(&mut world, u64::from(FAILED_SECONDS) + 4);
+        assert_eq!(under_way(&mut world)[0], 0);
+    }
 }
 
 #[test]

@@ -2,13 +2,8 @@
 
 use super::*;
 use crate::sip::balance::{Detail, LoadCap};
-
-const BACKENDS: [&str; 3] = ["10.0.0.1:5060", "10.0.0.2:5060", "10.0.0.3:5060"];
-
-fn under_way(world: &mut World) -> [u32; 3] {
-    let now = world.now;
-    [0, 1, 2].map(|backend| world.core.load(BackendRef { pool: 0, backend }, now))
-}
+use crate::sip::core::counted::FAILED_SECONDS;
+use crate::sip::core::tests::counted::{BACKENDS, later, place, under_way};
 
 /// Nothing but one at the backend that got this.
 fn only_at(sent: &Sent) -> [u32; 3] {
@@ -56,25 +51,36 @@ fn a_cap_moves_the_first_attempt_and_a_failure_goes_on() {
     let next = fails(&mut world, moved);
     assert_ne!(next.to, moved.to);
     let after = under_way(&mut world);
-    assert_eq!(after.iter().sum::<u32>(), before.iter().sum::<u32>(), "the count went with it");
+    let mut expected = before;
+    expected[place(&next)] += 1;
+    assert_eq!(after, expected, "it counts there, and the failure counts on");
 }
 
 #[test]
 fn the_count_goes_with_the_request() {
-    for mut world in [World::new(held_parts("least-load", 3)), calls(3, [9; 3])] {
+    // Who has failed a request has it counted for a while yet; a call he has not.
+    let worlds = [(World::new(held_parts("least-load", 3)), true), (calls(3, [9; 3]), false)];
+    for (mut world, stays) in worlds {
+        let at = |here: &Sent, failed: &[&Sent]| {
+            let failed = failed.iter().filter(|_| stays).copied();
+            let all = failed.chain([here]).map(only_at);
+            all.fold([0; 3], |sum, one| [0, 1, 2].map(|backend| sum[backend] + one[backend]))
+        };
         let first = world.invite();
         assert_eq!(under_way(&mut world), only_at(&first));
         let second = fails(&mut world, &first);
-        assert_eq!(under_way(&mut world), only_at(&second));
+        assert_eq!(under_way(&mut world), at(&second, &[&first]));
         // A copy, a provisional answer and the failure once more change nothing.
         world.invite();
         world.absorbed(&respond(&first.text, "503 Service Unavailable", "b1"), &first.to);
-        assert_eq!(under_way(&mut world), only_at(&second));
+        assert_eq!(under_way(&mut world), at(&second, &[&first]));
         let third = one(world.until(2));
-        assert_eq!(under_way(&mut world), only_at(&third), "the silent one was given up");
+        let all = at(&third, &[&first, &second]);
+        assert_eq!(under_way(&mut world), all, "the silent one was given up");
         world.reaches_caller(&third, "180 Ringing");
         world.reaches_caller(&third, "486 Busy Here");
-        assert_eq!(under_way(&mut world), [0; 3]);
+        let failed = [0, 1, 2].map(|backend| all[backend] - only_at(&third)[backend]);
+        assert_eq!(under_way(&mut world), failed);
         world.until(120);
         assert_eq!((under_way(&mut world), world.held()), ([0; 3], 0));
     }
@@ -91,6 +97,9 @@ fn a_dead_backend_gives_its_count_up() {
     parts.pools[0].down.insert(dead);
     world.core.install(Arc::new(Table::new(parts)));
     let next = one(world.absorbed(&request("INVITE", BOB, ""), PHONE));
+    // It is not tried again, whatever it counts for yet.
+    assert_eq!(under_way(&mut world)[place(&next)], 1);
+    later(&mut world, u64::from(FAILED_SECONDS) + 4);
     assert_eq!(under_way(&mut world), only_at(&next));
 }
 
@@ -98,20 +107,21 @@ fn a_dead_backend_gives_its_count_up() {
 fn the_next_candidate_is_the_one_that_has_less_to_do() {
     let mut world = World::new(held_parts("least-load", 2));
     // Two get much to do: what is to be tried next is the idle one, or, when that failed, one of these.
-    for number in 0..40 {
+    for number in 1_000..1_400 {
         let sent = world.send(&other("MESSAGE", number), PHONE, 0);
         if sent.to == BACKENDS[2] {
             world.send(&respond(&sent.text, "200 OK", "b1"), &sent.to, 0);
         }
     }
     let before = under_way(&mut world);
-    assert!(before[0] > 2 && before[1] > 2 && before[2] == 0, "{before:?}");
-    for number in 100..120 {
+    assert!(before[0] > 30 && before[1] > 30 && before[2] == 0, "{before:?}");
+    for number in 1..=20 {
         let first = world.send(&other("INVITE", number), PHONE, 0);
         let next = fails(&mut world, &first);
         assert_eq!(next.to == BACKENDS[2], first.to != BACKENDS[2], "{}", first.to);
         world.reaches_caller(&next, "486 Busy Here");
-        assert_eq!(under_way(&mut world), before);
+        // Only the failure counts on.
+        assert_eq!(under_way(&mut world).iter().sum::<u32>(), before.iter().sum::<u32>() + number);
     }
 }
 
@@ -121,12 +131,13 @@ fn a_late_success_counts_where_the_call_is() {
     {
         let first = world.invite();
         let next = one(world.until(2));
-        assert_eq!(under_way(&mut world), only_at(&next));
+        assert_eq!(under_way(&mut world)[place(&next)], 1);
         world.reaches_caller(&first, "200 OK");
-        let expected = only_at(&first).map(|count| count * stays);
-        assert_eq!(under_way(&mut world), expected);
+        // A call, or the silence that counts on for a while.
+        assert_eq!(under_way(&mut world), only_at(&first));
         world.reaches_caller(&first, "200 OK");
         world.until(120);
+        let expected = only_at(&first).map(|count| count * stays);
         assert_eq!(under_way(&mut world), expected);
         // Whoever says it once more when the call is over begins no other.
         let bye = request("BYE", BOB, "")
@@ -150,6 +161,7 @@ fn our_own_answer_ends_the_count() {
             request("INVITE", BOB, "").replace("phone1", "phone2").replace("CSeq: 1", "CSeq: 2");
         let sent = world.send(&second, PHONE, 0);
         world.until(34);
+        later(&mut world, u64::from(FAILED_SECONDS) + 4);
         assert_eq!(under_way(&mut world).iter().sum::<u32>(), 1, "{}", sent.to);
     }
 }
@@ -200,6 +212,6 @@ fn what_finds_no_room_counts_as_without_failover() {
     let mut world = World::new(parts);
     let sent = world.invite();
     assert_eq!(under_way(&mut world), only_at(&sent));
-    world.reaches_caller(&sent, "503 Service Unavailable");
+    world.reaches_caller(&sent, "486 Busy Here");
     assert_eq!((under_way(&mut world), world.counts().refused), ([0; 3], 1));
 }
