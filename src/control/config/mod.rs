@@ -22,6 +22,7 @@ pub mod problem;
 mod read;
 pub mod secret;
 mod section;
+mod source;
 pub mod trace;
 
 use problem::Problems;

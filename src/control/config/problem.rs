@@ -1,11 +1,17 @@
 //! What is wrong with a configuration, and how it is shown: all at once, each with its place and its cure.
 //!
-//! Owns: the list of problems, lines and columns, the printed form. Knows nothing of what a key means.
+//! Owns: the list of problems and the printed form. Knows nothing of what a key means.
 //! Spans are byte offsets into the text of one file; lines and columns count from 1, columns in characters.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use super::source::Source;
+
+/// So much of a line is shown, in characters: some write all on one line.
+const SHOWN_MAX: usize = 160;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,27 +37,25 @@ pub struct Problem {
     pub help: String,
 }
 
-#[derive(Debug)]
-struct Source {
-    path: PathBuf,
-    text: String,
-}
-
 /// All problems found in a configuration and the files that it names.
 #[derive(Debug)]
 pub struct Problems {
     files: Vec<Source>,
     found: Vec<Problem>,
     incomplete: bool,
-    unreadable: Vec<Range<usize>>,
+    unreadable: HashSet<Range<usize>>,
 }
 
 impl Problems {
     /// An empty list for the configuration `text` that was read from `path`.
     #[must_use]
     pub fn new(path: &Path, text: &str) -> Self {
-        let main = Source { path: path.to_owned(), text: text.to_owned() };
-        Self { files: vec![main], found: Vec::new(), incomplete: false, unreadable: Vec::new() }
+        Self {
+            files: vec![Source::new(path, text)],
+            found: Vec::new(),
+            incomplete: false,
+            unreadable: HashSet::new(),
+        }
     }
 
     /// Says that the text could not be read whole, so that what seems to be missing may only be unread:
@@ -81,7 +85,7 @@ impl Problems {
         help: impl Into<String>,
     ) {
         self.error(span, message, help);
-        self.unreadable.push(span.clone());
+        self.unreadable.insert(span.clone());
     }
 
     /// Records a warning at `span`.
@@ -148,7 +152,7 @@ impl Problems {
 
     /// Takes in another file, so that problems can point into it.
     pub fn add_file(&mut self, path: &Path, text: &str) -> usize {
-        self.files.push(Source { path: path.to_owned(), text: text.to_owned() });
+        self.files.push(Source::new(path, text));
         self.files.len() - 1
     }
 
@@ -161,8 +165,9 @@ impl Problems {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        let text = &self.files[file].text;
-        let start = line_start(text, line).saturating_add(column.saturating_sub(1));
+        let source = &self.files[file];
+        let (text, start) = (&source.text, source.start_of(line));
+        let start = start.saturating_add(column.saturating_sub(1));
         let mut start = start.min(text.len());
         while !text.is_char_boundary(start) {
             start -= 1;
@@ -197,7 +202,7 @@ impl Problems {
         let source = &self.files[problem.file];
         match &problem.span {
             Some(span) => {
-                let (line, column) = line_and_column(&source.text, span.start);
+                let (line, column) = source.place(span.start);
                 format!("{}:{line}:{column}", source.path.display())
             }
             None => source.path.display().to_string(),
@@ -224,15 +229,14 @@ impl Problems {
         writeln!(out, "  --> {}", self.place(problem))?;
         let mut margin = 1;
         if let Some(span) = &problem.span {
-            let text = &self.files[problem.file].text;
-            let (line, column) = line_and_column(text, span.start);
-            let shown = text[line_start(text, line)..].lines().next().unwrap_or("");
+            let source = &self.files[problem.file];
+            let (line, column) = source.place(span.start);
             let number = line.to_string();
             margin = number.len();
             let blank = " ".repeat(margin);
-            let lead: String = shown.chars().take(column - 1).map(blank_like).collect();
-            let rest = shown.chars().count().saturating_sub(column - 1);
-            let marked = text.get(span.clone()).unwrap_or("").lines().next().unwrap_or("");
+            let (shown, lead) = cut(source.line(line), column - 1);
+            let rest = shown.chars().count().saturating_sub(lead.chars().count());
+            let marked = source.text.get(span.clone()).unwrap_or("").lines().next().unwrap_or("");
             let carets = "^".repeat(marked.chars().count().min(rest).max(1));
             writeln!(out, "{blank} |\n{number} | {shown}\n{blank} | {lead}{carets}")?;
         }
@@ -254,24 +258,17 @@ impl fmt::Display for Problems {
     }
 }
 
-/// A tab stays a tab, so that the mark stands under its character.
-fn blank_like(c: char) -> char {
-    if c == '\t' { '\t' } else { ' ' }
-}
-
-fn line_start(text: &str, line: usize) -> usize {
-    text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum()
-}
-
-/// Line and column of a byte offset, both from 1, the column in characters.
-fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let mut offset = offset.min(text.len());
-    while !text.is_char_boundary(offset) {
-        offset -= 1;
-    }
-    let before = &text[..offset];
-    let start = before.rfind('\n').map_or(0, |n| n + 1);
-    (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
+/// As much of a line as is shown, and the blanks under what stands before its character `mark`.
+fn cut(line: &str, mark: usize) -> (String, String) {
+    let size = line.chars().count();
+    let first = if size > SHOWN_MAX { mark.saturating_sub(SHOWN_MAX / 2) } else { 0 };
+    let before = if first > 0 { "... " } else { "" };
+    let after = if size - first.min(size) > SHOWN_MAX { " ..." } else { "" };
+    let shown = line.chars().skip(first).take(SHOWN_MAX);
+    // A tab stays a tab, so that the mark stands under its character.
+    let blank = |c| if c == '\t' { '\t' } else { ' ' };
+    let lead = before.chars().chain(shown.clone().take(mark - first)).map(blank).collect();
+    (format!("{before}{}{after}", shown.collect::<String>()), lead)
 }
 
 /// The candidate most like `word`, when one is near enough to be what was meant.
@@ -303,12 +300,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_count_characters_and_lines_from_one() {
-        let text = "a = 1\nnäme = \"x\"\n";
-        assert_eq!(line_and_column(text, 0), (1, 1));
-        assert_eq!(line_and_column(text, text.find('=').unwrap()), (1, 3));
-        assert_eq!(line_and_column(text, text.rfind('=').unwrap()), (2, 6));
-        assert_eq!(line_and_column(text, 999), (3, 1));
+    fn of_a_long_line_the_marked_part_is_shown() {
+        let text = format!("a = [{}]\n", "1234, ".repeat(1_000));
+        let mut problems = Problems::new(Path::new("a.toml"), &text);
+        problems.error(&(3_005..3_009), "no such number", "leave it out");
+        problems.error(&(5..9), "no such number", "leave it out");
+        problems.error(&(text.len() - 2..text.len() - 1), "not here", "leave it out");
+        let shown = problems.to_string();
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines.iter().all(|line| line.chars().count() <= SHOWN_MAX + 12), "{shown}");
+        for (place, marked) in [(3, "1234"), (10, "1234"), (17, "]")] {
+            let at = lines[place + 1].find('^').expect("a mark");
+            assert_eq!(lines[place].get(at..at + marked.len()), Some(marked), "{shown}");
+        }
+        assert!(lines[3].ends_with(" ...") && !lines[3].contains("| ..."), "{shown}");
+        assert!(lines[10].contains("| ... ") && lines[10].ends_with(" ..."), "{shown}");
+        assert!(lines[17].contains("| ... ") && lines[17].ends_with(']'), "{shown}");
     }
 
     #[test]

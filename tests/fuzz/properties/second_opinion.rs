@@ -9,6 +9,7 @@
 //! * It takes a method in any case; methods are case-sensitive (RFC 3261 7.1), so only its own spelling is compared.
 //! * It takes what may stand nowhere (controls, blanks and brackets inside of values); we refuse that.
 //! * It takes any text as a host, or none at all; a host has its own characters.
+//! * It looks for the end of a Request-URI behind the end of its line; all that follows is something else then.
 //! * It reads the first of several values in one From, To or Via field and drops the others.
 //! * Of several branches in a Via or tags in a From it takes the first, we take the last; nobody may send that.
 //! * Of several Call-IDs it may take another than the first; we refuse such a message.
@@ -34,6 +35,9 @@ pub(crate) fn message(bytes: &[u8]) {
     let Ok(theirs) = SipMessage::try_from(bytes) else { return };
     match (&theirs, ours.start_line()) {
         (SipMessage::Request(theirs), StartLine::Request { method, uri, .. }) => {
+            if theirs.uri.to_string().contains(['\r', '\n']) {
+                return;
+            }
             let method = String::from_utf8_lossy(method.of(bytes));
             let spelled = theirs.method.to_string();
             assert!(spelled == method || spelled.eq_ignore_ascii_case(&method), "{text}");
@@ -76,6 +80,8 @@ fn is_readable(text: &str) -> bool {
     has_line_ends
         && !body.contains("\r\n\r\n")
         && header.contains("\r\n")
+        && !header.contains("\r\n ")
+        && !header.contains("\r\n\t")
         && lines.all(|line| line.find(':').is_some_and(|colon| colon > 1))
 }
 

@@ -172,8 +172,9 @@ fn listed(
     }
     let entries = list.set(number);
     dispatcher::check(&Listed { entries, text: &text, file, balance, socket }, problems);
+    let lines: Vec<&str> = text.lines().collect();
     let column = |line: usize, uri: &str| {
-        let line = text.lines().nth(line - 1).unwrap_or_default();
+        let line = lines.get(line - 1).copied().unwrap_or_default();
         // A destination without a scheme has `sip:` put in front.
         let written = uri.strip_prefix("sip:").filter(|_| !line.contains(uri)).unwrap_or(uri);
         line.find(written).map_or(1, |at| at + 1)
