@@ -2,8 +2,10 @@
 //!
 //! Owns: its meaning and its defaults. What it does to a request is the core's affair.
 
+use super::super::Target;
 use super::super::file::{At, Count, Failover as Section};
 use super::super::problem::Problems;
+use super::pool::Found;
 use super::within;
 use crate::sip::route::failover::{Failover, StatusSet, TRIES_MAX};
 
@@ -62,9 +64,11 @@ pub(super) fn check(section: &Section, problems: &mut Problems) -> Option<Failov
     })
 }
 
-/// With one backend there is no other.
-pub(super) fn has_candidates(section: &Section, backends: usize, problems: &mut Problems) {
-    if backends == 1 {
+/// With one backend there is no other; a name may stand for several.
+pub(super) fn has_candidates(section: &Section, backends: &[Found], problems: &mut Problems) {
+    if let [only] = backends
+        && matches!(only.backend.target, Target::Address(..))
+    {
         let help = "name a second backend, or leave `failover` out";
         problems.warning(&section.span, "failover needs more than one backend", help);
     }

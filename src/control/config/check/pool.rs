@@ -49,7 +49,7 @@ pub(super) fn check(
         let probe = probe::check(section, &senders, &found, problems);
         let slow_start_s = probe::slow_start_s(section, problems);
         let failover = section.failover.as_ref().and_then(|failover| {
-            failover::has_candidates(failover, found.len(), problems);
+            failover::has_candidates(failover, &found, problems);
             failover::check(failover, problems)
         });
         let load_cap = load_cap::check(section, balance, problems);

@@ -52,6 +52,8 @@ fn what_cannot_be_is_named() {
         &text("{ on = [503] }").replace(", { uri = \"sip:10.0.0.2\" }", ""),
         &["8:12 warning: failover needs more than one backend"],
     );
+    let name = text("{ on = [503] }").replace("{ uri = \"sip:10.0.0.2\" }", "");
+    good(&name.replace("sip:10.0.0.1", "sip:pool.example.com"));
 }
 
 #[test]
