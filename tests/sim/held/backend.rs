@@ -17,6 +17,8 @@ pub(super) struct Script {
     /// It rings so long; none: its first answer is final.
     pub(super) rings: Option<u64>,
     pub(super) status: u16,
+    /// So long it rings on when a CANCEL came: who rings has a leg of his own to end first.
+    pub(super) rings_on: u64,
 }
 
 impl Script {
@@ -31,7 +33,8 @@ impl Script {
             2 | 3 => Some(random.between(SECOND_US, 8 * SECOND_US)),
             _ => Some(random.between(1_000, 400_000)),
         };
-        Self { answers_after, rings, status }
+        let rings_on = if random.permille(300) { random.below(3 * SECOND_US) } else { 0 };
+        Self { answers_after, rings, status, rings_on }
     }
 }
 
@@ -142,12 +145,20 @@ impl Server {
         }
     }
 
-    /// RFC 3261 9.2: the final answer that follows, if none was given.
-    pub(super) fn on_cancel(&mut self, now: u64) -> Option<Vec<u8>> {
-        if !matches!(self.step, Step::Silent | Step::Ringing) {
-            return None;
+    /// RFC 3261 9.2: the final answer that follows, now or later. False when a final one was given, or it was cancelled before.
+    pub(super) fn on_cancel(&mut self, now: u64) -> bool {
+        if self.is_cancelled || !self.is_open() {
+            return false;
         }
         self.is_cancelled = true;
-        Some(self.end(now, 487))
+        self.script.status = 487;
+        self.rings_until = now + if self.rings() { self.script.rings_on } else { 0 };
+        self.step = Step::Ringing;
+        self.due = self.rings_until;
+        true
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.step, Step::Silent | Step::Ringing)
     }
 }
