@@ -330,7 +330,7 @@ fn detail_text(old: &Detail, new: &Detail) -> String {
 }
 
 fn failover_text(pool: &super::config::Pool) -> String {
-    pool.failover.as_ref().map_or_else(|| "off".to_owned(), |failover| format!("{failover:?}"))
+    pool.failover.as_ref().map_or_else(|| "off".to_owned(), |failover| failover.to_string())
 }
 
 fn probe_text(pool: &super::config::Pool) -> String {

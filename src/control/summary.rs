@@ -136,6 +136,9 @@ fn write_pool(out: &mut String, config: &Config, pool: &Pool) -> fmt::Result {
     if let Some(cap) = pool.load_cap {
         write!(out, ", none above {cap} times the mean load")?;
     }
+    if let Some(failover) = pool.failover {
+        write!(out, ", fails over {failover}")?;
+    }
     writeln!(out, ", {}", probe_text(pool))?;
     let total: u32 = pool.backends.iter().map(|backend| backend.weight).sum();
     for backend in pool.backends.iter().take(BACKENDS_SHOWN_MAX) {

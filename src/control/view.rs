@@ -89,6 +89,10 @@ pub struct Pool {
     pub key: String,
     /// How a key finds its backend.
     pub balance: String,
+    /// No backend gets more than so many times the mean load; nothing where there is no cap.
+    pub load_cap: Option<f64>,
+    /// On what it goes on to another backend, in words; nothing when it does not.
+    pub failover: Option<String>,
     /// How it is probed; nothing when it is not.
     pub probe: Option<ProbingView>,
     /// The number of its counters.

@@ -92,8 +92,10 @@ pub(super) fn status(node: &Value) -> String {
 
 /// `pools`.
 pub(super) fn pools(pools: &Value) -> String {
-    let mut table =
-        Table::new(&["POOL", "BACKENDS", "TAKE NEW", "REQUESTS/S", "BALANCE", "KEY"], &[1, 2, 3]);
+    let mut table = Table::new(
+        &["POOL", "BACKENDS", "TAKE NEW", "REQUESTS/S", "BALANCE", "KEY", "CAP", "FAILOVER"],
+        &[1, 2, 3],
+    );
     for pool in list(pools) {
         let backends = list(&pool["backends"]);
         let taking =
@@ -107,6 +109,8 @@ pub(super) fn pools(pools: &Value) -> String {
             format!("{rate:.1}"),
             text(&pool["balance"]),
             text(&pool["key"]),
+            text(&pool["load_cap"]),
+            text(&pool["failover"]),
         ]);
     }
     table.to_string()

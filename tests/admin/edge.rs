@@ -67,6 +67,7 @@ impl Edge {
         let text = format!(
             "[node]\nname = \"edge-a\"\nshards = 2\n[[listen]]\nname = \"public\"\naddress = \"udp:{}\"\n\
              [[pool]]\nname = \"servers\"\nbackends = [{}]\nprobe = {{ interval_ms = 200, timeout_ms = 100 }}\n\
+             load_cap = 1.25\nfailover = {{ on = [500] }}\n\
              [[route]]\npool = \"servers\"\n\
              [admin]\nlisten = \"{}\"\nsocket = \"{}\"\ntoken = \"env:TEST_TOKEN\"\n{more}",
             self.sip,

@@ -79,6 +79,7 @@ fn a_browser_shows_pools_and_states() {
         "data-pool=\"servers\"",
         ">inactive</span>",
         ">received</h2>",
+        ", none above 1.25 times the mean load, fails over on 500, at most 2 tries, probed",
     ] {
         assert!(page.contains(part), "{part} not in {page}");
     }

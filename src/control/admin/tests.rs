@@ -35,6 +35,8 @@ fn node(uptime_ms: u64) -> view::Node {
         name: name.to_owned(),
         key: "call-id".to_owned(),
         balance: "rendezvous".to_owned(),
+        load_cap: None,
+        failover: None,
         probe: None,
         meter: 0,
         backends: Vec::new(),

@@ -8,7 +8,7 @@ use crate::control::health::PoolView;
 use crate::control::summary::{key_text, rule_text};
 use crate::control::view;
 use crate::sip::Now;
-use crate::sip::balance::{KeyUse, Rotation, hash_key};
+use crate::sip::balance::{KeyUse, LoadCap, Rotation, hash_key};
 use crate::sip::route::table::{Pool as TablePool, Table};
 
 /// Keys that are asked for the shares of a pool: a share of a tenth is off by less than a hundredth.
@@ -92,6 +92,8 @@ fn view_pool(
         name: pool.config.name.clone(),
         key: key_text(&pool.config.key),
         balance: pool.config.balance.to_string(),
+        load_cap: pool.config.load_cap.map(LoadCap::times),
+        failover: pool.config.failover.map(|failover| failover.to_string()),
         probe: health.probe,
         meter: pool.meter,
         backends: pool.members.iter().enumerate().map(member).collect(),

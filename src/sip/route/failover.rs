@@ -43,9 +43,32 @@ pub struct Failover {
     pub tries: u8,
 }
 
+impl std::fmt::Display for Failover {
+    /// As an operator reads it: `on 500, 503, 2000 ms of silence, at most 2 tries`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("on ")?;
+        for status in (300..700).filter(|&status| self.statuses.contains(status)) {
+            write!(f, "{status}, ")?;
+        }
+        if self.timeout_us > 0 {
+            write!(f, "{} ms of silence, ", self.timeout_us / 1_000)?;
+        }
+        write!(f, "at most {} tries", self.tries)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_reads_as_it_was_written() {
+        let statuses = StatusSet::of(&[503, 500]);
+        let failover = Failover { statuses, timeout_us: 2_000_000, tries: 2 };
+        assert_eq!(failover.to_string(), "on 500, 503, 2000 ms of silence, at most 2 tries");
+        let failover = Failover { timeout_us: 0, tries: 3, ..failover };
+        assert_eq!(failover.to_string(), "on 500, 503, at most 3 tries");
+    }
 
     #[test]
     fn statuses_are_found_again() {

@@ -28,6 +28,8 @@ fn scrape(uptime_ms: u64, backends: &[(u32, u64)], work: impl FnOnce(&mut Counte
         name: "p".to_owned(),
         key: String::new(),
         balance: String::new(),
+        load_cap: None,
+        failover: None,
         probe: None,
         meter: 0,
         backends: backends.iter().map(backend).collect(),

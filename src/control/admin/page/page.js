@@ -146,7 +146,9 @@ function writePools(pools) {
   const roots = pools.map((pool) => {
     const section = sectionOf(pool.name);
     const probe = pool.probe ? `, probed by ${pool.probe.method} every ${pool.probe.interval_ms < 1000 ? `${pool.probe.interval_ms} ms` : time(pool.probe.interval_ms)}` : ", not probed";
-    say(section.meta, `${pool.balance} by ${pool.key}${probe}`);
+    const cap = pool.load_cap === null ? "" : `, none above ${pool.load_cap} times the mean load`;
+    const failover = pool.failover === null ? "" : `, fails over ${pool.failover}`;
+    say(section.meta, `${pool.balance} by ${pool.key}${cap}${failover}${probe}`);
     return section.root;
   });
   inOrder(byId("pools"), roots);
@@ -215,7 +217,7 @@ function write({ node, sample, drops, shards, streams }) {
   writePools(node.pools);
   writeCurves();
   table(byId("shards").tBodies[0], shards.map((s) => [
-    String(s.shard), whole.format(s.received_per_second), whole.format(s.sent_per_second),
+    String(s.shard), whole.format(s.received_per_second), whole.format(s.sent_per_second), whole.format(s.held),
     micros(s.latency_us.p50), micros(s.latency_us.p99), micros(s.latency_us.most),
   ]));
   const counted = drops.filter((drop) => drop.total).sort((a, b) => b.total - a.total);
