@@ -5,24 +5,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-release="${RELEASE:-bookworm}"
-mirror="${MIRROR:-http://deb.debian.org/debian}"
-deb="${DEB:-$(ls -t target/debian/sipedge_*.deb 2>/dev/null | head -n 1)}"
+source scripts/debian-tree.sh
+
 # The unit's WatchdogSec, and what a killed process and its next start take.
 watchdog_seconds=20
-say() { printf 'deb-boot-test: %s\n' "$*"; }
-fail() { printf 'deb-boot-test: FAILED: %s\n' "$*" >&2; exit 1; }
-
-[ -n "$deb" ] && [ -f "$deb" ] || fail "no package: make deb"
-[ "$(id -u)" -eq 0 ] || fail "needs root: another Debian is made and booted"
-if ! command -v debootstrap >/dev/null; then
-  [ "${SIPEDGE_SETUP:-}" != no ] || fail "needs debootstrap: apt-get install -y --no-install-recommends debootstrap"
-  say "debootstrap is missing; installing it with: apt-get install -y --no-install-recommends debootstrap"
-  apt-get install -y -q --no-install-recommends debootstrap </dev/null
-fi
-
-root=$(mktemp -d /tmp/sipedge-boot-test.XXXXXX)
-log="$root.log"
 console="$root.console"
 boot=""
 # Process 1 of the booted system, as this system numbers it.
@@ -33,29 +19,12 @@ end() {
     kill -KILL "$(init)" 2>/dev/null || true
     wait "$boot" 2>/dev/null || true
   fi
-  if grep -q " $root/" /proc/mounts; then
-    grep -o " $root/[^ ]*" /proc/mounts | sort -r | xargs -r -n 1 umount
-  fi
+  unmount_root
   rm -rf --one-file-system "$root"
   [ -z "${group:-}" ] || find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
 }
 trap end EXIT
-
-mkdir -p target/debian
-kept="target/debian/$release-systemd.tar"
-if [ -f "$kept" ]; then
-  say "a minimal $release with systemd from $kept (remove it to make it anew)"
-  tar -C "$root" -xf "$kept"
-else
-  say "a minimal $release with systemd from $mirror (log in $log)"
-  debootstrap --variant=minbase --include=systemd "$release" "$root" "$mirror" >"$log" 2>&1 ||
-    { tail -n 20 "$log" >&2; fail "debootstrap"; }
-  # What the package depends on; newer releases have libelf1 under another name, which apt finds.
-  chroot "$root" apt-get install -y -q --no-install-recommends libelf1 zlib1g >>"$log" 2>&1 ||
-    { tail -n 20 "$log" >&2; fail "libelf1 cannot be installed"; }
-  tar -C "$root" -cf "$kept.part" . && mv "$kept.part" "$kept"
-fi
-chmod 755 "$root"
+make_tree -systemd systemd "libelf1 zlib1g"
 
 # A control group of its own, which the booted system sees as the root of all.
 unified=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)

@@ -5,47 +5,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-release="${RELEASE:-bookworm}"
-mirror="${MIRROR:-http://deb.debian.org/debian}"
-deb="${DEB:-$(ls -t target/debian/sipedge_*.deb 2>/dev/null | head -n 1)}"
-say() { printf 'deb-test: %s\n' "$*"; }
-fail() { printf 'deb-test: FAILED: %s\n' "$*" >&2; exit 1; }
+source scripts/debian-tree.sh
 
-[ -n "$deb" ] && [ -f "$deb" ] || fail "no package: make deb"
-[ "$(id -u)" -eq 0 ] || fail "needs root: a tree of another Debian is made and entered"
-if ! command -v debootstrap >/dev/null; then
-  [ "${SIPEDGE_SETUP:-}" != no ] || fail "needs debootstrap: apt-get install -y --no-install-recommends debootstrap"
-  say "debootstrap is missing; installing it with: apt-get install -y --no-install-recommends debootstrap"
-  apt-get install -y -q --no-install-recommends debootstrap </dev/null
-fi
-
-root=$(mktemp -d /tmp/sipedge-deb-test.XXXXXX)
-log="$root.log"
 edge=""
 end() {
   [ -z "$edge" ] || kill -KILL "$edge" 2>/dev/null || true
-  # debootstrap mounts proc for the time of its work; whatever is mounted is no longer ours to delete through.
-  if grep -q " $root/" /proc/mounts; then
-    grep -o " $root/[^ ]*" /proc/mounts | sort -r | xargs -r -n 1 umount
-  fi
+  unmount_root
   rm -rf --one-file-system "$root"
 }
 trap end EXIT
-
-kept="target/debian/$release.tar"
-if [ -f "$kept" ]; then
-  say "a minimal $release from $kept (remove it to make it anew)"
-  tar -C "$root" -xf "$kept"
-else
-  say "a minimal $release from $mirror (log in $log)"
-  packages=systemd-standalone-sysusers,systemd-standalone-tmpfiles,libelf1,zlib1g
-  debootstrap --variant=minbase --include="$packages" "$release" "$root" "$mirror" >"$log" 2>&1 ||
-    { tail -n 20 "$log" >&2; fail "debootstrap"; }
-  tar -C "$root" -cf "$kept.part" . && mv "$kept.part" "$kept"
-fi
-
-# mktemp lets nobody else in, and the edge is somebody else.
-chmod 755 "$root"
+make_tree "" systemd-standalone-sysusers,systemd-standalone-tmpfiles,libelf1,zlib1g
 
 # In namespaces of its own, with a /proc of its own: this machine's mounts stay as they are.
 in_root() {
