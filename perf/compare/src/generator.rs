@@ -76,6 +76,9 @@ pub(crate) struct Measured {
     #[serde(default)]
     pub(crate) seconds: f64,
     pub(crate) latency_us: Option<Latency>,
+    /// The median of the 99th percentiles of all tenths of a second.
+    #[serde(default)]
+    pub(crate) latency_p99_between_stalls_us: Option<f64>,
     pub(crate) generator_limited: bool,
     /// Percentile and microseconds.
     #[serde(default)]

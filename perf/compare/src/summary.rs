@@ -28,6 +28,8 @@ pub(crate) enum Metric {
     Throughput,
     P50,
     P99,
+    /// The median of the 99th percentiles of all tenths of a second.
+    P99BetweenStalls,
     P999,
     /// The highest rate with less than 0.1 % lost.
     MaxRate,
@@ -38,7 +40,9 @@ impl Metric {
     pub(crate) fn of(kind: Kind) -> &'static [Self] {
         match kind {
             Kind::Saturated => &[Self::Cpu, Self::Core, Self::Throughput],
-            Kind::Rate => &[Self::P50, Self::P99, Self::P999, Self::Cpu, Self::Core],
+            Kind::Rate => {
+                &[Self::P50, Self::P99, Self::P99BetweenStalls, Self::P999, Self::Cpu, Self::Core]
+            }
             Kind::Search => &[Self::MaxRate],
         }
     }
@@ -54,6 +58,7 @@ impl Metric {
             Self::Throughput => Some(measured.rate_forwarded),
             Self::P50 => Some(measured.latency_us?.p50),
             Self::P99 => Some(measured.latency_us?.p99),
+            Self::P99BetweenStalls => measured.latency_p99_between_stalls_us,
             Self::P999 => Some(measured.latency_us?.p999),
             Self::MaxRate => None,
         }

@@ -109,6 +109,8 @@ pub struct Report {
     pub target_cpu_share: Option<f64>,
     /// From the intended moment to the backend.
     pub latency_us: Quantiles,
+    /// Of each tenth of a second the 99th percentile of that, and of these the median: what it is between stalls.
+    pub latency_p99_between_stalls_us: Option<f64>,
     /// From the intended moment to the 200 at the caller.
     pub response_latency_us: Option<Quantiles>,
     /// From the intended moment to behind the send call: how late the generator was.

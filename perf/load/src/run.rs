@@ -214,6 +214,7 @@ fn report(setup: &Setup, engine: &Engine, [first, last]: [Sample; 2], drops: Dro
         core_ns_per_message: core_ns.and_then(per_message),
         target_cpu_share: process_ns.map(|spent_ns| spent_ns as f64 / window_ns),
         latency_us: Quantiles::of(&tally.latency),
+        latency_p99_between_stalls_us: tally.latency_slices.median_us(),
         response_latency_us: (!tally.response_latency.is_empty())
             .then(|| Quantiles::of(&tally.response_latency)),
         lag_us: Quantiles::of(&tally.lag),

@@ -41,6 +41,46 @@ impl Times {
     }
 }
 
+/// Length of a slice.
+const SLICE_NS: u64 = 100_000_000;
+/// Fewer have no 99th percentile.
+const SLICE_LEN_MIN: u64 = 100;
+
+/// The 99th percentile of each slice of the time, so that a stall weighs in one or two of them and no more.
+#[derive(Debug, Clone)]
+pub(crate) struct Slices {
+    /// The number of the open one, and what came in it.
+    open: u64,
+    times: Times,
+    p99s_us: Vec<f64>,
+}
+
+impl Slices {
+    pub(crate) fn new() -> Self {
+        Self { open: 0, times: Times::new(), p99s_us: Vec::new() }
+    }
+
+    /// Something that ended now took so long.
+    pub(crate) fn record(&mut self, now_ns: u64, time_ns: u64) {
+        let slice = now_ns / SLICE_NS;
+        if slice != self.open {
+            if self.times.len() >= SLICE_LEN_MIN {
+                self.p99s_us.push(self.times.quantile_us(0.99));
+            }
+            self.times.0.clear();
+            self.open = slice;
+        }
+        self.times.record(time_ns);
+    }
+
+    /// The median over all slices that have ended, in microseconds.
+    pub(crate) fn median_us(&self) -> Option<f64> {
+        let mut all = self.p99s_us.clone();
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).copied()
+    }
+}
+
 fn round_us(time_ns: u64) -> f64 {
     (time_ns as f64 / 100.0).round() / 10.0
 }
@@ -79,6 +119,8 @@ pub(crate) struct Tally {
     pub(crate) by_status: BTreeMap<u16, u64>,
     /// From the intended moment to the backend.
     pub(crate) latency: Times,
+    /// The same by slices.
+    pub(crate) latency_slices: Slices,
     /// From the intended moment to the 200 at the caller.
     pub(crate) response_latency: Times,
     /// From the intended moment to behind the send call.
@@ -104,8 +146,33 @@ impl Tally {
             by_backend: vec![0; backends],
             by_status: BTreeMap::new(),
             latency: Times::new(),
+            latency_slices: Slices::new(),
             response_latency: Times::new(),
             lag: Times::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stall_weighs_in_its_slice_alone() {
+        let mut slices = Slices::new();
+        for now_ns in (0..1_000_000_000).step_by(500_000) {
+            let is_stalled = (300_000_000..350_000_000).contains(&now_ns);
+            slices.record(now_ns, if is_stalled { 40_000_000 } else { 60_000 });
+        }
+        assert_eq!(slices.p99s_us.len(), 9, "the last is open");
+        assert!(slices.p99s_us[3] > 39_000.0);
+        assert_eq!(slices.median_us().map(|us| us.round()), Some(60.0));
+    }
+
+    #[test]
+    fn a_slice_with_few_is_none() {
+        let mut slices = Slices::new();
+        (0..50).for_each(|n| slices.record(n * 100_000_000, 5));
+        assert_eq!(slices.median_us(), None);
     }
 }

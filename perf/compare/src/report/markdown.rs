@@ -105,6 +105,7 @@ fn heading(metric: Metric) -> &'static str {
         Metric::Throughput => "messages/s",
         Metric::P50 => "p50, us",
         Metric::P99 => "p99, us",
+        Metric::P99BetweenStalls => "p99 between stalls, us",
         Metric::P999 => "p99.9, us",
         Metric::MaxRate => "highest rate, /s",
     }

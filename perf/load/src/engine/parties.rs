@@ -162,7 +162,9 @@ impl Parties {
         if step == Step::Request {
             record.backend = number;
             if measured {
-                self.tally.latency.record(now_ns.saturating_sub(intended_ns));
+                let latency_ns = now_ns.saturating_sub(intended_ns);
+                self.tally.latency.record(latency_ns);
+                self.tally.latency_slices.record(now_ns, latency_ns);
             }
         }
         match (self.flow, step) {
