@@ -30,8 +30,8 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![case("captures-and-decisions", captures), case("hep", hep)]
 }
 
-/// Calls through an edge with this `[trace]`, and its end; what the parties saw.
-fn calls(place: &Place, trace: &str) -> (Ledger, Vec<SocketAddr>) {
+/// Calls through an edge with this `[trace]`, and its end; what the parties saw, and where edge and backends were.
+fn calls(place: &Place, trace: &str) -> (Ledger, SocketAddr, Vec<SocketAddr>) {
     let backends = [3, 4].map(|host| free_address(loopback(host)));
     let edge = free_address(loopback(2));
     let setup = Setup { more: format!("\n[trace]\n{trace}"), ..Setup::new(edge, &backends) };
@@ -39,13 +39,13 @@ fn calls(place: &Place, trace: &str) -> (Ledger, Vec<SocketAddr>) {
     let ledger = stage.run_and_check(place, "bye_by_caller", &Load::calls(CALLS));
     // Its traces are written when it has ended.
     stage.edge.stop();
-    (ledger, backends.into())
+    (ledger, edge, backends.into())
 }
 
 fn captures(place: &Place) {
     let folder = place.path("captures");
     let file = place.path("decisions.jsonl");
-    let (ledger, backends) = calls(
+    let (ledger, edge, backends) = calls(
         place,
         &format!(
             "pcap = {{ folder = \"{}\", file_bytes_max = 131072, files = 8 }}\n\
@@ -64,7 +64,7 @@ fn captures(place: &Place) {
             "{} is too large",
             path.display()
         );
-        read(&path, "1", &mut seen);
+        read(&path, edge, "1", &mut seen);
         files += 1;
     }
     assert!(files > 1, "all fitted into one file");
@@ -95,17 +95,18 @@ fn hep(place: &Place) {
         ["sngrep", "-N", "-q", "-L", &format!("udp:{sink}"), "-O", name].map(str::to_owned);
     let mut sngrep = Party::start("sngrep", &command, place.path("sngrep.log"));
     sngrep.wait_bound(sink);
-    let (ledger, _) = calls(place, &format!("hep = {{ sink = \"udp:{sink}\", node_id = 7 }}\n"));
+    let (ledger, edge, _) =
+        calls(place, &format!("hep = {{ sink = \"udp:{sink}\", node_id = 7 }}\n"));
     let mut seen = BTreeMap::new();
     // It says nothing of how far it is.
     wait_until(PATIENCE, || {
         seen.clear();
-        read(&file, SNGREP_SUMS, &mut seen);
+        read(&file, edge, SNGREP_SUMS, &mut seen);
         seen.values().sum::<usize>() >= ledger.events.len()
     });
     sngrep.terminate();
     seen.clear();
-    read(&file, SNGREP_SUMS, &mut seen);
+    read(&file, edge, SNGREP_SUMS, &mut seen);
     same(&ledger, &seen);
 }
 
@@ -117,8 +118,9 @@ fn same(ledger: &Ledger, seen: &BTreeMap<Name, usize>) {
     }
 }
 
-/// Adds the messages that tshark finds in a file. What it says of the checksums of IP and UDP must be among `sums`.
-fn read(file: &Path, sums: &str, seen: &mut BTreeMap<Name, usize>) {
+/// Adds the messages that tshark finds in a file: all came from the edge, or went to it. What it says of the checksums of IP
+/// and UDP must be among `sums`.
+fn read(file: &Path, edge: SocketAddr, sums: &str, seen: &mut BTreeMap<Name, usize>) {
     const FIELDS: [&str; 6] = [
         "sip.Call-ID",
         "sip.CSeq.seq",
@@ -131,8 +133,8 @@ fn read(file: &Path, sums: &str, seen: &mut BTreeMap<Name, usize>) {
         .arg("-r")
         .arg(file)
         .args(["-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-Y", "udp"])
-        // The ports are not those that it knows SIP by.
-        .args(["--enable-heuristic", "sip_udp", "-T", "fields"])
+        // The ports are not those that it knows SIP by, and may be those that it knows something else by.
+        .args(["-d", &format!("udp.port=={},sip", edge.port()), "-T", "fields"])
         .args(FIELDS.iter().flat_map(|field| ["-e", field]))
         .output()
         .expect("tshark");
