@@ -1,9 +1,8 @@
 //! Copies of messages on their way from a shard to control, for traces.
 //!
-//! Owns: the rings of each shard, one for what is known of a message and one for its bytes, which lie one after the other:
-//! a buffer for each would be cold whenever its turn comes. Both have their room from the start, in pages that nothing
-//! touches without traces. A shard never waits: without room the message is not copied, and counted. Nobody is woken:
-//! control looks when it likes. Times are [`Now`] on the clock of all shards.
+//! Owns: the rings of each shard, one for what is known of a message and one for its bytes, which lie one after the other.
+//! Both have their room from the start, in pages that nothing touches without traces. A shard never waits: without room the
+//! message is not copied, and counted. Nobody is woken: control looks when it likes. Times are [`Now`] on the clock of all shards.
 
 use std::net::SocketAddr;
 
