@@ -2,7 +2,7 @@
 //!
 //! Owns: the rings of each shard, one for what is known of a message and one for its bytes, which lie one after the other.
 //! Both have their room from the start, in pages that nothing touches without traces. A shard never waits: without room the
-//! message is not copied, and counted. Nobody is woken: control looks when it likes. Times are [`Now`] on the clock of all shards.
+//! message is not copied, and counted. Nobody is woken: control looks when it likes. Times are [`Now`], on one clock.
 
 use std::net::SocketAddr;
 
