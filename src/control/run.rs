@@ -62,12 +62,13 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
     for line in shards.report().lines() {
         info!("{line}");
     }
-    let traces = Traces::start(&config.trace, &config.node.name, shards.taps())?;
+    let shares_cores = leave_cores(&shards);
+    let traces = Traces::start(&config.trace, &config.node.name, shards.taps(), shares_cores)?;
     let Admin { listen, socket, token } = &config.admin;
     let page = Arc::new(Page::new(sender.clone(), token.clone()));
     let mut served = None;
     if listen.is_some() || socket.is_some() {
-        let started = admin::start(*listen, socket.as_deref(), Arc::clone(&page))?;
+        let started = admin::start(*listen, socket.as_deref(), Arc::clone(&page), shares_cores)?;
         if let Some(address) = started.address {
             info!("admin page on http://{address}/, also /api/v1, /metrics and /healthz");
         }
@@ -99,6 +100,29 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
     // What was copied until now is written, and the socket's file goes.
     drop((traces, served));
     result
+}
+
+/// Leaves the cores of the shards to them, where this process has others; whether it still shares them.
+fn leave_cores(shards: &Shards) -> bool {
+    let report = shards.report();
+    let taken: Vec<usize> = report.cores.iter().flatten().copied().collect();
+    match datapath::keep_off(&taken) {
+        Ok(left) if left.is_empty() => {
+            info!("page and traces run on the shards' cores, and give way to them");
+            true
+        }
+        // Shards that are not pinned run anywhere.
+        Ok(_) if taken.len() < report.shards => true,
+        Ok(left) => {
+            let left: Vec<_> = left.iter().map(usize::to_string).collect();
+            info!("page, probes and traces keep off them: they run on cores {}", left.join(", "));
+            false
+        }
+        Err(error) => {
+            warn!("page and traces may run on the shards' cores: {error}");
+            true
+        }
+    }
 }
 
 /// Waits for the wish to end (fine), or for a shard that ends by itself (an error).

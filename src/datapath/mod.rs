@@ -31,7 +31,7 @@ mod uring;
 
 pub use mailbox::Outgoing;
 pub use options::{Io, Options, Steering};
-pub use process::{give_way, raise_open_files};
+pub use process::{give_way, keep_off, raise_open_files};
 pub use report::{SocketBuffers, StartError, StartReport};
 pub use reports::{Report, Reports};
 pub use shards::{InstallError, SendError, Shards, Snapshot, SnapshotError};

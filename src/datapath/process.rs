@@ -1,4 +1,4 @@
-//! What the process asks of the kernel for itself: more open files, and threads that give way to the shards.
+//! What the process asks of the kernel for itself: more open files, and threads that leave the cores to the shards.
 //!
 //! Owns: these system calls. What cannot be had is not needed to run.
 
@@ -14,6 +14,38 @@ pub fn give_way() -> io::Result<()> {
     // SAFETY: the kernel reads one sched_param, which outlives the call. 0 is the calling thread.
     if unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) } == 0 {
         Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Moves the calling thread, and those that it starts from now on, off the cores that are `taken`. Gives the cores that it
+/// runs on now; none when all are taken, and then nothing changes.
+///
+/// # Errors
+/// Where system calls are filtered.
+pub fn keep_off(taken: &[usize]) -> io::Result<Vec<usize>> {
+    let size = size_of::<libc::cpu_set_t>();
+    // SAFETY: a set of cores is an array of numbers; zeros are the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes at most `size` bytes into the set, which outlives the call. 0 is the calling thread.
+    if unsafe { libc::sched_getaffinity(0, size, &raw mut set) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let bound = usize::try_from(libc::CPU_SETSIZE).unwrap_or(0);
+    let mut left = Vec::new();
+    for core in 0..bound {
+        // SAFETY: `core` is below the size of the set.
+        if unsafe { libc::CPU_ISSET(core, &set) } && !taken.contains(&core) {
+            left.push(core);
+        } else {
+            // SAFETY: as above.
+            unsafe { libc::CPU_CLR(core, &mut set) };
+        }
+    }
+    // SAFETY: the kernel reads `size` bytes of the set, which outlives the call.
+    if left.is_empty() || unsafe { libc::sched_setaffinity(0, size, &raw const set) } == 0 {
+        Ok(left)
     } else {
         Err(io::Error::last_os_error())
     }
@@ -46,6 +78,26 @@ mod tests {
         });
         assert_eq!(threads.join().expect("it ends"), (libc::SCHED_IDLE, libc::SCHED_IDLE));
         assert_eq!(policy(), before);
+    }
+
+    #[test]
+    fn threads_keep_off_cores_where_others_are_left() {
+        let ours =
+            || core_affinity::get_core_ids().expect("known").iter().map(|core| core.id).collect();
+        let all: Vec<usize> = ours();
+        std::thread::spawn(move || {
+            assert_eq!(
+                super::keep_off(&all).expect("allowed"),
+                Vec::<usize>::new(),
+                "no core is left"
+            );
+            assert_eq!(ours(), all, "so it stays where it is");
+            let (taken, rest) = all.split_at(all.len() / 2);
+            assert_eq!(super::keep_off(taken).expect("allowed"), rest);
+            assert_eq!(std::thread::spawn(ours).join().expect("it ends"), rest, "inherited");
+        })
+        .join()
+        .expect("it ends");
     }
 
     #[test]

@@ -151,3 +151,52 @@ fn what_is_taken_already_is_said_and_ends_with_1() {
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     assert!(done.stderr.contains("cannot listen on"), "{}", done.stderr);
 }
+
+/// The cores that each thread of the edge may use, by its name.
+fn threads(edge: &Edge) -> Vec<(String, Vec<usize>)> {
+    let folder = format!("/proc/{}/task", edge.child.id());
+    let tasks =
+        std::fs::read_dir(folder).expect("it runs").map(|task| task.expect("listed").path());
+    let read = |path: PathBuf| {
+        let name = std::fs::read_to_string(path.join("comm")).expect("it has a name");
+        let status = std::fs::read_to_string(path.join("status")).expect("it runs");
+        (name.trim().to_owned(), allowed(&status))
+    };
+    tasks.map(read).collect()
+}
+
+/// The cores in the line `Cpus_allowed_list` of a status: `0-2,5`.
+fn allowed(status: &str) -> Vec<usize> {
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let ranges = list.expect("each status has one").trim().split(',');
+    let number = |text: &str| text.parse::<usize>().expect("a core");
+    let cores = ranges.flat_map(|range| match range.split_once('-') {
+        Some((from, to)) => number(from)..=number(to),
+        None => number(range)..=number(range),
+    });
+    cores.collect()
+}
+
+#[test]
+fn all_else_keeps_off_the_cores_of_pinned_shards_where_there_are_others() {
+    let own = std::fs::read_to_string("/proc/self/status").expect("this process runs");
+    let cores = allowed(&own);
+    let (&last, rest) = cores.split_last().expect("at least one core");
+    let mut edge = Edge::start("cores", &format!("shards = 1\ncores = [{last}]"));
+    let told = edge.seen.join("\n");
+    let threads = threads(&edge);
+    let of = |name: &str| {
+        let found = threads.iter().find(|(thread, _)| thread == name);
+        found.unwrap_or_else(|| panic!("no thread {name} in {threads:?}")).1.clone()
+    };
+    assert_eq!(of("shard-0"), [last]);
+    let (others, says) =
+        if rest.is_empty() { (&[last][..], "give way to them") } else { (rest, "keep off them") };
+    // "sipedge" is the thread that owns the node.
+    for name in ["admin", "sipedge", "reports"] {
+        assert_eq!(of(name), others, "{name} of {threads:?}");
+    }
+    assert!(told.contains(says), "{told}");
+    edge.signal("TERM");
+    assert_eq!(edge.child.wait().expect("it ends").code(), Some(0));
+}

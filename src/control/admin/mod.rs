@@ -70,7 +70,7 @@ pub struct Started {
     _socket: Option<SocketFile>,
 }
 
-/// Serves `page` at `address` and at `socket` until the process ends.
+/// Serves `page` at `address` and at `socket` until the process ends. On cores that it shares with shards it gives way to them.
 ///
 /// # Errors
 /// When it cannot listen there, with what to do about it.
@@ -78,6 +78,7 @@ pub fn start(
     address: Option<SocketAddr>,
     socket: Option<&Path>,
     page: Arc<Page>,
+    shares_cores: bool,
 ) -> Result<Started, String> {
     let plain = |error: std::io::Error| format!("the admin page cannot start: {error}");
     let tcp = address.map(bind).transpose()?;
@@ -86,7 +87,7 @@ pub fn start(
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(plain)?;
     let run = move || {
-        if let Err(error) = datapath::give_way() {
+        if shares_cores && let Err(error) = datapath::give_way() {
             tracing::warn!("the admin page competes with the shards: {error}");
         }
         let served = runtime.block_on(async {

@@ -79,7 +79,7 @@ fn serve(token: Option<Token>, outcome: impl Fn(&Command) -> Outcome + Send + 's
         }
     });
     let page = Arc::new(Page::new(events, token));
-    let address = start(Some(any_port()), None, Arc::clone(&page)).unwrap().address.unwrap();
+    let address = start(Some(any_port()), None, Arc::clone(&page), true).unwrap().address.unwrap();
     Served { address, page, told }
 }
 
@@ -129,8 +129,10 @@ fn health_follows_the_drain() {
 fn a_node_that_does_not_answer_is_said() {
     let (events, asked) = sync_channel(16);
     drop(asked);
-    let address =
-        start(Some(any_port()), None, Arc::new(Page::new(events, None))).unwrap().address.unwrap();
+    let address = start(Some(any_port()), None, Arc::new(Page::new(events, None)), true)
+        .unwrap()
+        .address
+        .unwrap();
     for path in ["/metrics", "/api/v1/node", "/api/v1/pools", "/api/v1/rates"] {
         let answer = look(address, path);
         assert!(
@@ -145,7 +147,7 @@ fn a_node_that_does_not_answer_is_said() {
 fn an_address_in_use_says_what_to_do() {
     let taken = TcpListener::bind(any_port()).unwrap();
     let page = Arc::new(Page::new(sync_channel(1).0, None));
-    let error = start(Some(taken.local_addr().unwrap()), None, page).err().unwrap();
+    let error = start(Some(taken.local_addr().unwrap()), None, page, true).err().unwrap();
     assert!(error.contains("[admin] listen"), "{error}");
 }
 
@@ -164,14 +166,14 @@ fn the_socket_is_for_its_group_and_replaces_only_a_dead_one() {
         }
     });
     let page = Arc::new(Page::new(events, None));
-    let started = start(None, Some(&path), Arc::clone(&page)).unwrap();
+    let started = start(None, Some(&path), Arc::clone(&page), true).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
     let stream = UnixStream::connect(&path).unwrap();
     let answer =
         exchange(stream, b"POST /api/v1/reload HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("{\"done\":[]}"), "{answer}");
 
-    let error = start(None, Some(&path), page).err().unwrap();
+    let error = start(None, Some(&path), page, true).err().unwrap();
     assert!(
         error.contains("another process listens there") && error.contains("[admin] socket"),
         "{error}"

@@ -45,8 +45,13 @@ struct Names {
 
 impl Traces {
     /// Opens sinks and files, and starts the thread; with everything off there is none. What is traced is nothing until the
-    /// shards have the filters of [`Traces::adopt`].
-    pub fn start(config: &Trace, node: &str, taps: Taps) -> Result<Self, String> {
+    /// shards have the filters of [`Traces::adopt`]. A thread that shares the shards' cores gives way to them.
+    pub fn start(
+        config: &Trace,
+        node: &str,
+        taps: Taps,
+        shares_cores: bool,
+    ) -> Result<Self, String> {
         let (orders, inbox) = channel();
         let shared = Arc::new(Shared::default());
         let mut traces = Self { config: config.clone(), shared, orders, thread: None };
@@ -56,7 +61,7 @@ impl Traces {
         let writer = Writer::open(config, node, taps, Arc::clone(&traces.shared))?;
         let thread = std::thread::Builder::new().name("traces".to_owned());
         let write = move || {
-            if let Err(error) = datapath::give_way() {
+            if shares_cores && let Err(error) = datapath::give_way() {
                 warn!("traces compete with the shards: {error}");
             }
             writer.run(&inbox);

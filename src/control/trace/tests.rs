@@ -43,7 +43,7 @@ impl Node {
         };
         let table = table();
         let mut shards = Shards::start(&options, &table, 7).expect("shards");
-        let traces = Traces::start(config, "node", shards.taps()).expect("traces");
+        let traces = Traces::start(config, "node", shards.taps(), true).expect("traces");
         shards.trace(&traces.adopt(&table)).expect("they read their mail");
         // Mail is read in order: when this is answered the filters are set.
         shards.snapshot().expect("an answer");
@@ -135,7 +135,7 @@ fn what_is_off_costs_nothing_and_what_cannot_be_is_refused() {
     };
     let config = Trace { pcap: Some(pcap), ..Trace::default() };
     let mut shards = node.shards;
-    let refused = Traces::start(&config, "node", shards.taps()).map(|_| ());
+    let refused = Traces::start(&config, "node", shards.taps(), true).map(|_| ());
     assert!(refused.is_err_and(|error| error.contains("/proc/no/such")));
 }
 
