@@ -8,6 +8,7 @@ mod clock;
 mod generator;
 mod machine;
 mod network;
+mod parked;
 mod plan;
 mod process;
 mod progress;
@@ -19,6 +20,7 @@ mod stats;
 mod summary;
 mod target;
 mod template;
+mod up;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

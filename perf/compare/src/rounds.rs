@@ -4,22 +4,20 @@
 //! Owns: building, the searches that give the rates, the rounds, and one run from start to stop.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::sys::signal::Signal;
-
-use crate::generator::{self, Mode, Order};
+use crate::generator::Mode;
 use crate::machine::{self, Machine};
+use crate::parked::Parked;
 use crate::plan::{Kind, Plan, Series};
-use crate::process::Process;
 use crate::progress::Progress;
 use crate::record::{Results, Run};
-use crate::target::{BACKENDS, Prepared, Stop, Target, backends};
-use crate::{beside, network, ready, write};
+use crate::target::Target;
+use crate::up::Up;
+use crate::{network, write};
 
 /// Expected seconds for start and end of a run; steps of a search.
 const AROUND_SECONDS: f64 = 1.5;
@@ -39,9 +37,10 @@ pub(crate) struct Setting {
 
 /// One run that is to be done.
 #[derive(Debug, Clone)]
-struct Step<'a> {
-    round: u32,
-    series: &'a Series,
+pub(crate) struct Step<'a> {
+    /// Of a series with turns this is the number of the turn.
+    pub(crate) round: u32,
+    pub(crate) series: &'a Series,
     target: &'a str,
     kind: Kind,
     percent: Option<u32>,
@@ -85,18 +84,25 @@ pub(crate) fn run(
     let expected = steps.iter().map(Step::expected_seconds).sum();
     let mut progress = Progress::new(steps.len(), expected);
     let mut rates = Rates::new();
+    let mut parked = Parked::default();
     for (index, step) in steps.iter().enumerate() {
-        let run = do_step(setting, step, &mut results, &mut rates, &mut progress)?;
+        let run = do_step(setting, step, &mut results, &mut rates, &mut parked, &mut progress)?;
         results.runs.push(run);
         results.seconds = progress.seconds();
-        if steps.get(index + 1).is_none_or(|next| next.round != step.round) {
-            let text = serde_json::to_string_pretty(&results).map_err(|e| e.to_string())?;
-            // Where this tree lies on this machine is nobody's business.
-            let text = text.replace(&*setting.root.to_string_lossy(), ".");
-            write(&folder.join("results.json"), &text)?;
+        if steps.get(index + 1).is_some_and(|next| next.round != step.round) {
+            save(setting, &results, folder)?;
         }
     }
+    parked.end(&mut results);
+    save(setting, &results, folder)?;
     Ok(results)
+}
+
+fn save(setting: &Setting, results: &Results, folder: &Path) -> Result<(), String> {
+    let text = serde_json::to_string_pretty(results).map_err(|error| error.to_string())?;
+    // Where this tree lies on this machine is nobody's business.
+    let text = text.replace(&*setting.root.to_string_lossy(), ".");
+    write(&folder.join("results.json"), &text)
 }
 
 /// All runs in order. Round 0 are the searches for the rates.
@@ -115,10 +121,12 @@ fn steps(plan: &Plan, rounds: u32) -> Vec<Step<'_>> {
         for series in &plan.series {
             let percents = series.percents.iter().copied().map(Some);
             let percents: Vec<_> =
-                if series.kind == Kind::Rate { percents.collect() } else { vec![None] };
+                if series.kind.has_rate() { percents.collect() } else { vec![None] };
             for percent in percents {
-                let step = |target| Step { round, series, target, kind: series.kind, percent };
-                steps.extend(series.targets.iter().map(|target| step(target.as_str())));
+                for round in series.turns_of(round) {
+                    let step = |target| Step { round, series, target, kind: series.kind, percent };
+                    steps.extend(series.targets.iter().map(|target| step(target.as_str())));
+                }
             }
         }
     }
@@ -130,7 +138,7 @@ impl Step<'_> {
         let run = self.series.seconds + self.series.warmup_seconds;
         match self.kind {
             Kind::Search => AROUND_SECONDS + SEARCH_STEPS * run,
-            Kind::Saturated | Kind::Rate => AROUND_SECONDS + run,
+            Kind::Saturated | Kind::Rate | Kind::Residence => AROUND_SECONDS + run,
         }
     }
 
@@ -149,6 +157,7 @@ fn do_step(
     step: &Step<'_>,
     results: &mut Results,
     rates: &mut Rates,
+    parked: &mut Parked,
     progress: &mut Progress,
 ) -> Result<Run, String> {
     let target = results.target(step.target).ok_or_else(|| format!("no target {}", step.target))?;
@@ -173,9 +182,16 @@ fn do_step(
         (Kind::Search, _) => Ok(Mode::Search),
         (Kind::Saturated, _) => Ok(Mode::Saturate),
         (Kind::Rate, Some(rate)) => Ok(Mode::Rate(rate)),
-        (Kind::Rate, None) => Err("the rate that this is a share of was not found".to_owned()),
+        (Kind::Residence, Some(rate)) => Ok(Mode::Residence(rate)),
+        (Kind::Rate | Kind::Residence, None) => {
+            Err("the rate that this is a share of was not found".to_owned())
+        }
     };
-    match mode.and_then(|mode| measure(setting, step, target, mode, &mut run)) {
+    let answer = mode.and_then(|mode| match mode {
+        Mode::Residence(_) => parked.measure(setting, step, target, mode, &mut run),
+        _ => measure(setting, step, target, mode, &mut run),
+    });
+    match answer {
         Ok(answer) => run.answer = Some(answer),
         Err(failure) => run.failure = Some(failure),
     }
@@ -241,67 +257,12 @@ fn measure(
     mode: Mode,
     run: &mut Run,
 ) -> Result<serde_json::Value, String> {
-    let folder = setting.root.join("target/perf/run");
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     network::in_a_new_one(|| {
-        let prepared = target.prepare(&setting.root, &folder)?;
-        let mut process = start(setting, target, &prepared, run)?;
-        network::pin(&[setting.generator_core])?;
-        run.beside_command = prepared.beside.join(" ");
-        let onlooker = beside::start(&prepared.beside, &folder)?;
-        let json = folder.join("answer.json");
-        let order = Order {
-            mode,
-            scenario: setting.root.join(format!("perf/scenarios/{}.toml", step.series.scenario)),
-            target: target.address().into(),
-            backends: BACKENDS.map(str::to_owned).to_vec(),
-            seconds: step.series.seconds,
-            warmup_seconds: step.series.warmup_seconds,
-            core: setting.generator_core,
-            target_core: setting.target_core,
-            pids: process.as_ref().map_or_else(Vec::new, Process::pids),
-            seed: u64::from(step.round),
-            burst: step.series.burst,
-        };
-        let command = generator::command(&setting.generator, &order, &json);
-        run.generator_command = command.join(" ");
-        let answer = generator::run(&command, &order, &folder, &json, &setting.interrupted);
-        if let Some(onlooker) = onlooker {
-            run.beside = beside::end(onlooker)?;
-        }
-        if let Some(process) = &mut process {
-            if let Some(status) = process.ended() {
-                let log = process.log_tail();
-                return Err(format!("the target ended during the run ({status}):\n{log}"));
-            }
-            process.stop(match target.stop {
-                Stop::Term => Signal::SIGTERM,
-                Stop::Quit => Signal::SIGQUIT,
-            });
-        }
-        answer
+        let mut up = Up::start(setting, target, "run")?;
+        let answer = up.load(setting, step, mode, run)?;
+        run.beside = up.end()?;
+        Ok(answer)
     })
-}
-
-/// Starts the target on its cores and waits until it forwards.
-fn start(
-    setting: &Setting,
-    target: &Target,
-    prepared: &Prepared,
-    run: &mut Run,
-) -> Result<Option<Process>, String> {
-    if target.is_direct() {
-        return Ok(None);
-    }
-    let cores = [setting.target_core, setting.generator_core];
-    network::pin(&cores[..target.cores])?;
-    run.target_command = prepared.command.join(" ");
-    let log = prepared.folder.join("target.log");
-    let mut process = Process::start(&prepared.command, &prepared.folder, log)?;
-    let address = target.address().parse().expect("our own address is valid");
-    ready::wait(&mut process, address, &backends())?;
-    Ok(Some(process))
 }
 
 /// The targets that take part, with versions, and those that do not.
@@ -372,6 +333,7 @@ mod tests {
             seconds: 2.0,
             warmup_seconds: 1.0,
             burst: None,
+            turns: 1,
             percents: percents.to_vec(),
             percent_of: if percents.is_empty() { vec![] } else { vec!["k".into(), "l".into()] },
         }

@@ -128,8 +128,13 @@ impl Target {
     }
 
     /// Fills in command and templates; the templates are written into `folder`.
-    pub(crate) fn prepare(&self, root: &Path, folder: &Path) -> Result<Prepared, String> {
-        let values = self.values(root, folder);
+    pub(crate) fn prepare(
+        &self,
+        root: &Path,
+        folder: &Path,
+        core: usize,
+    ) -> Result<Prepared, String> {
+        let values = self.values(root, folder, core)?;
         for name in &self.templates {
             let path = root.join("perf/targets/templates").join(name);
             let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -146,10 +151,11 @@ impl Target {
 
     /// Fills in one word of a command.
     pub(crate) fn expand(&self, word: &str, root: &Path) -> Result<String, String> {
-        self.values(root, root).expand(word)
+        self.values(root, root, 0)?.expand(word)
     }
 
-    fn values(&self, root: &Path, folder: &Path) -> Values {
+    /// The target's own may hold the others.
+    fn values(&self, root: &Path, folder: &Path, core: usize) -> Result<Values, String> {
         let mut values = Values::default();
         let mut address = |name: String, text: &str| {
             let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
@@ -168,10 +174,12 @@ impl Target {
         values.set("ROOT", root.to_string_lossy());
         values.set("BUILT", root.join("target").to_string_lossy());
         values.set("CORES", self.cores.to_string());
+        values.set("TARGET_CORE", core.to_string());
+        let common = values.clone();
         for (name, value) in &self.values {
-            values.set(name, value);
+            values.set(name, common.expand(value)?);
         }
-        values
+        Ok(values)
     }
 }
 
@@ -191,7 +199,7 @@ mod tests {
     #[test]
     fn the_command_is_filled_in() {
         let target = Target::parse(FLOOR).expect("valid");
-        let prepared = target.prepare(Path::new("/r"), Path::new("/f")).expect("all is known");
+        let prepared = target.prepare(Path::new("/r"), Path::new("/f"), 1).expect("all is known");
         assert_eq!(prepared.command[..2], ["/r/target/floor", LISTEN]);
         assert_eq!(prepared.command[2].split(',').count(), 4);
         assert_eq!(prepared.command[3], "fast");
@@ -204,7 +212,10 @@ mod tests {
         assert!(error.contains("colour"), "{error}");
         assert!(Target::parse(&format!("{FLOOR}cores = 3\n")).is_err());
         let target = Target::parse(&FLOOR.replace("MODE =", "OTHER =")).expect("valid");
-        assert!(target.prepare(Path::new("/r"), Path::new("/f")).is_err());
+        assert!(target.prepare(Path::new("/r"), Path::new("/f"), 1).is_err());
+        let target = Target::parse(&FLOOR.replace("fast", "core @TARGET_CORE@")).expect("valid");
+        let prepared = target.prepare(Path::new("/r"), Path::new("/f"), 7).expect("known");
+        assert_eq!(prepared.command[3], "core 7");
     }
 
     #[test]
@@ -218,7 +229,7 @@ mod tests {
             if path.extension().is_some_and(|end| end == "toml") {
                 let name = path.file_stem().expect("a name").to_string_lossy();
                 let target = Target::read(&root, &name).unwrap_or_else(|error| panic!("{error}"));
-                target.prepare(&root, &folder).unwrap_or_else(|error| panic!("{error}"));
+                target.prepare(&root, &folder, 1).unwrap_or_else(|error| panic!("{error}"));
                 seen += 1;
             }
         }

@@ -1,12 +1,13 @@
 //! The loop: send what is due, take what arrived, hang up, flush; again.
 //!
-//! Owns: the sockets, the pace and the loop's own account of its time. It never sleeps and never waits; nothing is
-//! allocated per message except the route set of a call. Times are nanoseconds since the clock started.
+//! Owns: the sockets, the pace and the loop's own account of its time. It never sleeps, unless it is to measure residence;
+//! nothing is allocated per message except the route set of a call. Times are nanoseconds since the clock started.
 
 mod parties;
 mod port;
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 pub use parties::Target;
 
@@ -29,6 +30,15 @@ const PATIENCE_NS: u64 = 200_000_000;
 /// Turns of a saturating run begin at least this far apart, so that sends and receives come in long batches and the
 /// target's sockets are left alone in between. At 500,000 messages in a second 150 gather; the window is larger.
 const SATURATING_TURN_NS: u64 = 300_000;
+
+/// A generator that measures residence sleeps until the next send when that is at least so far away. It need not be awake
+/// when something arrives: the kernel says when that was.
+const SLEEP_NS_MIN: u64 = 20_000;
+/// It sleeps no longer than this, so that backends answer.
+const SLEEP_NS_MAX: u64 = 1_000_000;
+/// It leaves out what it should have sent so long ago: to catch up it would send a burst that nobody meant, and the target
+/// would be measured with it. What it leaves out counts as not sent.
+const LATE_NS_MAX: u64 = 1_000_000;
 
 /// How fast flows start.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,6 +64,8 @@ pub(crate) struct Options<'a> {
     pub(crate) rate: Rate,
     /// Longest burst of equal datagrams.
     pub(crate) burst_max: usize,
+    /// Measure from the send call to the kernel's stamp of arrival, and sleep in between.
+    pub(crate) residence: bool,
 }
 
 /// What the loop says about itself.
@@ -72,11 +84,16 @@ pub(crate) struct Effort {
 pub(crate) struct Engine {
     pub(crate) clock: Clock,
     parties: Parties,
-    batch: Batch,
+    /// What backends and callers receive into. Two, as the space for a stamp is lost in each that a datagram without one was
+    /// read into.
+    to_backends: Batch,
+    to_callers: Batch,
     rate: Rate,
     schedule: Schedule,
     /// After this, a flow has lost a message.
     patience_ns: u64,
+    /// It measures residence: it sleeps when nothing is due.
+    sleeps: bool,
     /// Callers are asked for responses, all of them in each turn.
     hears_all: bool,
     next_caller: usize,
@@ -105,6 +122,9 @@ impl Engine {
         for address in options.backends {
             let socket = sockets::open(*address)
                 .map_err(|error| bind(error, format!("backend at {address}")))?;
+            if options.residence {
+                sockets::stamp(&socket)?;
+            }
             backends.push(Port::new(socket, options.burst_max)?);
         }
         let per_second = match options.rate {
@@ -114,10 +134,12 @@ impl Engine {
         let Options { scenario, seed, target, .. } = *options;
         Ok(Self {
             parties: Parties::new(scenario, seed, target, callers, backends),
-            batch: Batch::new(),
+            to_backends: Batch::new(),
+            to_callers: Batch::new(),
             rate: options.rate,
             schedule: Schedule::new(scenario.arrivals, per_second, seed),
             patience_ns: PATIENCE_NS + u64::from(scenario.hold_ms) * 1_000_000,
+            sleeps: options.residence,
             hears_all: scenario.flow != Flow::Requests,
             next_caller: 0,
             next_turn_ns: 0,
@@ -178,6 +200,9 @@ impl Engine {
 
     /// One turn; says what time it is. `starts` allows new flows.
     pub(crate) fn turn(&mut self, starts: bool) -> u64 {
+        if self.sleeps {
+            self.sleep();
+        }
         let mut now_ns = self.clock.now_ns();
         while now_ns < self.next_turn_ns {
             std::hint::spin_loop();
@@ -209,6 +234,15 @@ impl Engine {
         end_ns
     }
 
+    /// Until the next send, or not at all when that is near.
+    #[expect(clippy::disallowed_methods, reason = "a schedule is kept by the clock")]
+    fn sleep(&self) {
+        let left_ns = self.schedule.peek_ns().saturating_sub(self.clock.now_ns());
+        if left_ns >= SLEEP_NS_MIN {
+            std::thread::sleep(Duration::from_nanos(left_ns.min(SLEEP_NS_MAX)));
+        }
+    }
+
     fn start_due(&mut self, now_ns: u64) {
         self.written.clear();
         let room = match self.rate {
@@ -225,8 +259,12 @@ impl Engine {
                 return;
             }
             self.schedule.advance();
+            if self.sleeps && now_ns - intended_ns > LATE_NS_MAX {
+                continue;
+            }
             let measured = (self.window_ns.0..self.window_ns.1).contains(&intended_ns);
-            self.parties.begin(intended_ns, measured);
+            let sent_ns = if self.sleeps { self.clock.now_ns() } else { now_ns };
+            self.parties.begin(intended_ns, sent_ns, measured);
             self.written.push(if measured { intended_ns } else { u64::MAX });
         }
     }
@@ -261,17 +299,20 @@ impl Engine {
     fn receive_from(&mut self, side: Side) -> (usize, bool) {
         let mut received = 0;
         for _ in 0..RECEIVES_PER_TURN_MAX {
-            let port = match side {
-                Side::Backend(at) => &self.parties.backends[at],
-                Side::Caller(at) => &self.parties.callers[at],
+            let (port, batch) = match side {
+                Side::Backend(at) => (&self.parties.backends[at], &mut self.to_backends),
+                Side::Caller(at) => (&self.parties.callers[at], &mut self.to_callers),
             };
-            let count = self.batch.receive(&port.socket);
+            let count = batch.receive(&port.socket);
             if count > 0 {
                 let now_ns = self.clock.now_ns();
                 for at in 0..count {
-                    let datagram = self.batch.datagram(at);
+                    let datagram = batch.datagram(at);
                     match side {
-                        Side::Backend(to) => self.parties.at_backend(to, datagram, now_ns),
+                        Side::Backend(to) => {
+                            let stamp_ns = batch.stamp(at).map(|stamp| self.clock.of_stamp(stamp));
+                            self.parties.at_backend(to, datagram, now_ns, stamp_ns);
+                        }
                         Side::Caller(to) => self.parties.at_caller(to, datagram, now_ns),
                     }
                 }

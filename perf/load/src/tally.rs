@@ -121,6 +121,9 @@ pub(crate) struct Tally {
     pub(crate) latency: Times,
     /// The same by slices.
     pub(crate) latency_slices: Slices,
+    /// From the send call to the kernel's stamp at the backend, where stamps were asked for; and the same by slices.
+    pub(crate) residence: Times,
+    pub(crate) residence_slices: Slices,
     /// From the intended moment to the 200 at the caller.
     pub(crate) response_latency: Times,
     /// From the intended moment to behind the send call.
@@ -147,6 +150,8 @@ impl Tally {
             by_status: BTreeMap::new(),
             latency: Times::new(),
             latency_slices: Slices::new(),
+            residence: Times::new(),
+            residence_slices: Slices::new(),
             response_latency: Times::new(),
             lag: Times::new(),
         }

@@ -3,8 +3,7 @@
 //!
 //! Owns: being there, all the time that a run takes. It says `ready` when every stream has had its first event, and ends
 //! with an error when a stream was lost or stood still, a look failed or did not happen, or nobody traced into the sink: a
-//! run beside it would claim what was not so. From `ready` to the end what the streams bring waits in the kernel's buffers:
-//! this program shares a core with the generator, and the node cannot tell.
+//! run beside it would claim what was not so. It may be paused with the node (SIGSTOP): what was due then, nobody misses.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -17,7 +16,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use signal_hook::consts::SIGTERM;
+use signal_hook::consts::{SIGCONT, SIGTERM};
 
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,7 +25,8 @@ const EVENTS_AT_ONCE: usize = 256;
 /// What begins each event of a stream.
 const EVENT: &[u8] = b"event: snapshot";
 /// What is looked at, in turn.
-const PLACES: [&str; 2] = ["/metrics", "/api/v1/pools"];
+const PLACES: [&str; 2] = [METRICS, "/api/v1/pools"];
+const METRICS: &str = "/metrics";
 /// Less than this share of the looks that were due: somebody kept this program from its work.
 const LOOKS_SHARE_MIN: f64 = 0.9;
 /// Numbers of what is waited for, above those of the streams.
@@ -58,6 +58,8 @@ struct Seen {
     /// Looks that were due.
     due: u64,
     bytes: u64,
+    /// The last answer of `/metrics`.
+    metrics: String,
     failures: Vec<String>,
 }
 
@@ -95,6 +97,9 @@ fn watch(arguments: &Arguments) -> Result<(), String> {
     let (told, tells) = std::os::unix::net::UnixStream::pair().map_err(|e| e.to_string())?;
     signal_hook::low_level::pipe::register(SIGTERM, tells).map_err(|e| e.to_string())?;
     add(&epoll, &told, END)?;
+    let (mut woken, wakes) = std::os::unix::net::UnixStream::pair().map_err(|e| e.to_string())?;
+    signal_hook::low_level::pipe::register(SIGCONT, wakes).map_err(|e| e.to_string())?;
+    woken.set_nonblocking(true).map_err(|error| error.to_string())?;
     let timer = timer(arguments.looks_per_second)?;
     add(&epoll, &timer, TIMER)?;
 
@@ -111,26 +116,30 @@ fn watch(arguments: &Arguments) -> Result<(), String> {
             match event.data() {
                 END => break 'watching,
                 TIMER => {
-                    seen.due += PLACES.len() as u64 * fired(&timer)?;
-                    PLACES.iter().for_each(|place| seen.look(arguments.admin, place));
+                    let due = fired(&timer)?;
+                    // When it stood still, what was due meanwhile nobody wanted to see.
+                    let stood_still = woken.read(&mut [0; 64]).is_ok();
+                    seen.due += PLACES.len() as u64 * if stood_still { 1 } else { due };
+                    for place in PLACES {
+                        let failure = seen.look(arguments.admin, place).err();
+                        // One in the midst of which both stood still is none: the node may have run out of time.
+                        if failure.is_some() && woken.read(&mut [0; 64]).is_ok() {
+                            seen.due -= 1;
+                        } else {
+                            seen.failures.extend(failure);
+                        }
+                    }
                 }
                 number => {
-                    seen.read(&mut streams, number);
-                    let Some(stream) = streams.get(&number).filter(|stream| stream.events > 0)
-                    else {
-                        continue;
-                    };
-                    epoll.delete(&stream.socket).map_err(|error| error.to_string())?;
-                    waiting -= 1;
-                    if waiting == 0 {
+                    let is_first = seen.read(&mut streams, number);
+                    waiting -= usize::from(is_first);
+                    if is_first && waiting == 0 {
                         println!("ready");
                     }
                 }
             }
         }
     }
-    let numbers: Vec<u64> = streams.keys().copied().collect();
-    numbers.into_iter().for_each(|number| seen.read(&mut streams, number));
     seen.judge(&streams, &sink)
 }
 
@@ -170,25 +179,26 @@ fn ask(admin: SocketAddr, place: &str) -> Result<TcpStream, String> {
 
 impl Seen {
     /// One look at one place: the whole answer is read.
-    fn look(&mut self, admin: SocketAddr, place: &str) {
+    fn look(&mut self, admin: SocketAddr, place: &str) -> Result<(), String> {
         let mut answer = vec![];
-        let read = ask(admin, place).and_then(|mut socket| {
-            socket.read_to_end(&mut answer).map_err(|error| format!("{place}: {error}"))
-        });
+        let mut socket = ask(admin, place)?;
+        socket.read_to_end(&mut answer).map_err(|error| format!("{place}: {error}"))?;
         self.bytes += answer.len() as u64;
-        match read {
-            Ok(_) if answer.starts_with(b"HTTP/1.1 200") => self.looks += 1,
-            Ok(_) => self.failures.push(format!(
-                "{place}: {}",
-                String::from_utf8_lossy(&answer[..answer.len().min(100)])
-            )),
-            Err(error) => self.failures.push(error),
+        if !answer.starts_with(b"HTTP/1.1 200") {
+            let start = String::from_utf8_lossy(&answer[..answer.len().min(100)]);
+            return Err(format!("{place}: {start}"));
         }
+        self.looks += 1;
+        if place == METRICS {
+            self.metrics = String::from_utf8_lossy(&answer).into_owned();
+        }
+        Ok(())
     }
 
-    /// Reads what came on a stream, and forgets one that has ended.
-    fn read(&mut self, streams: &mut HashMap<u64, Stream>, number: u64) {
-        let Some(stream) = streams.get_mut(&number) else { return };
+    /// Reads what came on a stream, and forgets one that has ended. Whether its first event was there.
+    fn read(&mut self, streams: &mut HashMap<u64, Stream>, number: u64) -> bool {
+        let Some(stream) = streams.get_mut(&number) else { return false };
+        let before = stream.events;
         let mut piece = [0; 65_536];
         loop {
             match stream.socket.read(&mut piece) {
@@ -197,13 +207,16 @@ impl Seen {
                     self.bytes += size as u64;
                     stream.take(&piece[..size]);
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return before == 0 && stream.events > 0;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
         self.failures.push(format!("stream {number} ended after {} events", stream.events));
         streams.remove(&number);
+        false
     }
 
     /// What was seen, in a line; an error when it was not what this program is for.
@@ -226,16 +239,25 @@ impl Seen {
         }
         let events: u64 = streams.values().map(|stream| stream.events).sum();
         println!(
-            "{} streams, {events} events, {} looks, {} bytes read, {held} HEP packets lay in the sink",
+            "{} streams, {events} events, {} looks, {} bytes read, {held} HEP packets lay in the sink; the node sent {} \
+             copies there and lost {} before",
             streams.len(),
             self.looks,
-            self.bytes
+            self.bytes,
+            sum(&self.metrics, "sipedge_trace_records_total{sink=\"hep\"}"),
+            sum(&self.metrics, "sipedge_traces_lost_total{"),
         );
         match self.failures.as_slice() {
             [] => Ok(()),
             [first, ..] => Err(format!("{} failures, the first: {first}", self.failures.len())),
         }
     }
+}
+
+/// The sum of all metrics whose names begin so.
+fn sum(metrics: &str, name: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| line.starts_with(name));
+    lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
 }
 
 impl Stream {
@@ -253,6 +275,14 @@ impl Stream {
 mod tests {
     use super::*;
     use std::net::TcpListener;
+
+    #[test]
+    fn metrics_are_summed_over_shards() {
+        let text =
+            "lost_total{shard=\"0\"} 7\nlost_total{shard=\"1\"} 5\n# lost_total 3\nlost_totals 9\n";
+        assert_eq!(sum(text, "lost_total{"), 12);
+        assert_eq!(sum(text, "kept_total{"), 0);
+    }
 
     #[test]
     fn an_event_in_two_pieces_is_one() {
