@@ -19,8 +19,9 @@ use crate::target::Target;
 use crate::up::Up;
 use crate::{network, write};
 
-/// Expected seconds for start and end of a run; steps of a search.
+/// Expected seconds for start and end of a run, and of a turn of a target that is up; steps of a search.
 const AROUND_SECONDS: f64 = 1.5;
+const AROUND_TURN_SECONDS: f64 = 0.3;
 const SEARCH_STEPS: f64 = 11.0;
 
 /// Where and how it is run.
@@ -138,7 +139,8 @@ impl Step<'_> {
         let run = self.series.seconds + self.series.warmup_seconds;
         match self.kind {
             Kind::Search => AROUND_SECONDS + SEARCH_STEPS * run,
-            Kind::Saturated | Kind::Rate | Kind::Residence => AROUND_SECONDS + run,
+            Kind::Saturated | Kind::Rate => AROUND_SECONDS + run,
+            Kind::Residence => AROUND_TURN_SECONDS + run,
         }
     }
 

@@ -105,6 +105,7 @@ fn watch(arguments: &Arguments) -> Result<(), String> {
 
     let mut seen = Seen::default();
     let mut waiting = streams.len();
+    let mut stood_still = false;
     let mut ready_events = vec![EpollEvent::empty(); EVENTS_AT_ONCE];
     'watching: loop {
         let count = match epoll.wait(&mut ready_events, EpollTimeout::NONE) {
@@ -118,13 +119,15 @@ fn watch(arguments: &Arguments) -> Result<(), String> {
                 TIMER => {
                     let due = fired(&timer)?;
                     // When it stood still, what was due meanwhile nobody wanted to see.
-                    let stood_still = woken.read(&mut [0; 64]).is_ok();
+                    stood_still |= woken.read(&mut [0; 64]).is_ok();
                     seen.due += PLACES.len() as u64 * if stood_still { 1 } else { due };
+                    stood_still = false;
                     for place in PLACES {
                         let failure = seen.look(arguments.admin, place).err();
                         // One in the midst of which both stood still is none: the node may have run out of time.
                         if failure.is_some() && woken.read(&mut [0; 64]).is_ok() {
                             seen.due -= 1;
+                            stood_still = true;
                         } else {
                             seen.failures.extend(failure);
                         }

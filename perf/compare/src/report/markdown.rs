@@ -212,10 +212,22 @@ fn failures(text: &mut String, results: &Results) {
         return;
     }
     let _ = writeln!(text, "## Runs that failed\n");
-    for run in failed {
+    let mut told = vec![];
+    for run in &failed {
+        let what = (&run.series, &run.target, &run.failure);
+        if told.contains(&what) {
+            continue;
+        }
+        told.push(what);
+        let alike = failed.iter().filter(|run| (&run.series, &run.target, &run.failure) == what);
+        let rounds: Vec<String> = alike.map(|run| run.round.to_string()).collect();
+        let rounds = match rounds.as_slice() {
+            [one] => format!("round {one}"),
+            [first, .., last] => format!("{} rounds from {first} to {last}", rounds.len()),
+            [] => continue,
+        };
         let why = run.failure.as_deref().unwrap_or("");
-        let _ =
-            writeln!(text, "* round {}, {}, {}: {}", run.round, run.series, run.target, cell(why));
+        let _ = writeln!(text, "* {rounds}, {}, {}: {}", run.series, run.target, cell(why));
     }
     let _ = writeln!(text);
 }
@@ -338,6 +350,10 @@ mod tests {
         has(&text, "* round 1, full, ours: it died");
         has(&text, "| ours | 6000 (6000-6000)");
         has(&text, "| **X**1 |");
+        let again = results.runs.iter_mut().find(|run| run.round == 2 && run.target == "ours");
+        again.expect("two rounds").failure = Some("it\ndied".into());
+        let text = tables(&results, &summary::groups(&results));
+        has(&text, "* 2 rounds from 1 to 2, full, ours: it died");
     }
 
     #[test]
