@@ -27,8 +27,8 @@ impl Clock {
         u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// A stamp of the kernel (since 1970) in nanoseconds since the start. The clocks are taken to go alike: in the seconds
-    /// of a run they drift apart by nanoseconds.
+    /// A stamp of the kernel (since 1970) in nanoseconds since the start. Both clocks are slewed alike; somebody who sets the
+    /// wall clock during a run spoils its stamps.
     pub(crate) fn of_stamp(&self, stamp: Duration) -> u64 {
         u64::try_from(stamp.saturating_sub(self.wall).as_nanos()).unwrap_or(u64::MAX)
     }
