@@ -126,12 +126,26 @@ fn steps(plan: &Plan, rounds: u32) -> Vec<Step<'_>> {
             for percent in percents {
                 for round in series.turns_of(round) {
                     let step = |target| Step { round, series, target, kind: series.kind, percent };
-                    steps.extend(series.targets.iter().map(|target| step(target.as_str())));
+                    steps.extend(order(series, round).into_iter().map(step));
                 }
             }
         }
     }
     steps
+}
+
+/// The targets in the order of this turn: each is first, and behind either neighbour, as often as the others. Whole runs,
+/// which start afresh, keep the order of the plan.
+fn order(series: &Series, turn: u32) -> Vec<&str> {
+    let mut targets: Vec<&str> = series.targets.iter().map(String::as_str).collect();
+    if series.turns > 1 {
+        let count = targets.len();
+        targets.rotate_left(turn as usize / 2 % count);
+        if turn % 2 == 1 {
+            targets.reverse();
+        }
+    }
+    targets
 }
 
 impl Step<'_> {
@@ -339,6 +353,20 @@ mod tests {
             percents: percents.to_vec(),
             percent_of: if percents.is_empty() { vec![] } else { vec!["k".into(), "l".into()] },
         }
+    }
+
+    #[test]
+    fn each_target_is_first_and_last_as_often_in_turns() {
+        let mut series = series("one", Kind::Residence, &[10]);
+        series.targets = ["a", "b", "c"].map(str::to_owned).to_vec();
+        series.turns = 6;
+        let turns: Vec<Vec<&str>> = series.turns_of(1).map(|turn| order(&series, turn)).collect();
+        for target in ["a", "b", "c"] {
+            let count = |place: usize| turns.iter().filter(|turn| turn[place] == target).count();
+            assert_eq!((count(0), count(2)), (2, 2), "{target} in {turns:?}");
+        }
+        series.turns = 1;
+        assert_eq!(order(&series, 1), ["a", "b", "c"]);
     }
 
     #[test]
