@@ -89,6 +89,11 @@ pub(crate) struct Measured {
     pub(crate) residence_us: Option<Latency>,
     #[serde(default)]
     pub(crate) residence_p99_between_stalls_us: Option<f64>,
+    /// The same of the time that no process of others had, and the share of the messages that fell into it.
+    #[serde(default)]
+    pub(crate) residence_undisturbed_us: Option<Latency>,
+    #[serde(default)]
+    pub(crate) undisturbed_share: Option<f64>,
     pub(crate) generator_limited: bool,
     /// Percentile and microseconds.
     #[serde(default)]

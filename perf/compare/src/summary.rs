@@ -34,6 +34,8 @@ pub(crate) enum Metric {
     /// The same of the time that messages spent in the target and on the way.
     ResidenceP50,
     ResidenceP99,
+    /// Of the messages in slices in which no process of others ran.
+    ResidenceP99Undisturbed,
     ResidenceP99BetweenStalls,
     ResidenceP999,
     /// The highest rate with less than 0.1 % lost.
@@ -51,6 +53,7 @@ impl Metric {
             Kind::Residence => &[
                 Self::ResidenceP50,
                 Self::ResidenceP99,
+                Self::ResidenceP99Undisturbed,
                 Self::ResidenceP99BetweenStalls,
                 Self::ResidenceP999,
                 Self::Cpu,
@@ -75,6 +78,7 @@ impl Metric {
             Self::P999 => Some(measured.latency_us?.p999),
             Self::ResidenceP50 => Some(measured.residence_us?.p50),
             Self::ResidenceP99 => Some(measured.residence_us?.p99),
+            Self::ResidenceP99Undisturbed => Some(measured.residence_undisturbed_us?.p99),
             Self::ResidenceP99BetweenStalls => measured.residence_p99_between_stalls_us,
             Self::ResidenceP999 => Some(measured.residence_us?.p999),
             Self::MaxRate => None,

@@ -15,6 +15,7 @@ use parties::Parties;
 use port::Port;
 
 use crate::clock::Clock;
+use crate::others::{self, Others};
 use crate::scenario::{Flow, Scenario};
 use crate::schedule::Schedule;
 use crate::sockets::{self, Batch, Burst};
@@ -66,6 +67,8 @@ pub(crate) struct Options<'a> {
     pub(crate) burst_max: usize,
     /// Measure from the send call to the kernel's stamp of arrival, and sleep in between.
     pub(crate) residence: bool,
+    /// Processes that belong to what is measured, beside those of the session.
+    pub(crate) pids: &'a [u32],
 }
 
 /// What the loop says about itself.
@@ -94,6 +97,9 @@ pub(crate) struct Engine {
     patience_ns: u64,
     /// It measures residence: it sleeps when nothing is due.
     sleeps: bool,
+    /// Who else uses the machine while it measures residence, and when that is asked the next time.
+    others: Option<Others>,
+    slice_end_ns: u64,
     /// Callers are asked for responses, all of them in each turn.
     hears_all: bool,
     next_caller: usize,
@@ -140,6 +146,8 @@ impl Engine {
             schedule: Schedule::new(scenario.arrivals, per_second, seed),
             patience_ns: PATIENCE_NS + u64::from(scenario.hold_ms) * 1_000_000,
             sleeps: options.residence,
+            others: options.residence.then(|| Others::find(options.pids)).transpose()?,
+            slice_end_ns: 0,
             hears_all: scenario.flow != Flow::Requests,
             next_caller: 0,
             next_turn_ns: 0,
@@ -154,6 +162,7 @@ impl Engine {
     pub(crate) fn measure(&mut self, from_ns: u64, to_ns: u64) {
         self.window_ns = (from_ns, to_ns);
         self.next_turn_ns = 0;
+        self.slice_end_ns = 0;
         self.clock = Clock::start();
     }
 
@@ -223,6 +232,7 @@ impl Engine {
         self.parties.callers.iter_mut().chain(&mut self.parties.backends).for_each(Port::flush);
         self.parties.flows.give_up(now_ns.saturating_sub(self.patience_ns));
         let end_ns = self.clock.now_ns();
+        self.end_slice(end_ns);
         self.effort.turns += 1;
         self.effort.busy_ns += if worked { end_ns - now_ns } else { 0 };
         if let Rate::Saturate { window } = self.rate {
@@ -232,6 +242,14 @@ impl Engine {
             self.effort.held_back += u64::from(drained && open * 2 >= window);
         }
         end_ns
+    }
+
+    /// Asks what others had of the last slice, when that is over.
+    fn end_slice(&mut self, now_ns: u64) {
+        if let Some(others) = self.others.as_mut().filter(|_| now_ns >= self.slice_end_ns) {
+            self.parties.tally.undisturbed.close(others.spent_ns());
+            self.slice_end_ns = now_ns + others::SLICE_NS;
+        }
     }
 
     /// Until the next send, or not at all when that is near.

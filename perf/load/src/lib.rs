@@ -20,6 +20,7 @@ mod dialog;
 mod engine;
 mod flows;
 mod machine;
+mod others;
 mod pattern;
 mod random;
 mod schedule;

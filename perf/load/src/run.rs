@@ -92,6 +92,7 @@ pub fn run(setup: &Setup) -> std::io::Result<Report> {
     if let Some(core) = setup.core {
         machine::pin(core)?;
     }
+    let awake = setup.residence.then(machine::keep_cores_awake);
     let mut engine = Engine::new(&Options {
         scenario: &setup.scenario,
         seed: setup.seed,
@@ -101,6 +102,7 @@ pub fn run(setup: &Setup) -> std::io::Result<Report> {
         rate: setup.rate,
         burst_max: setup.burst_max,
         residence: setup.residence,
+        pids: &setup.pids,
     })?;
     let (from_ns, to_ns) = (nanoseconds(setup.warmup), nanoseconds(setup.warmup + setup.seconds));
     let drops = Drops::begin(setup);
@@ -119,7 +121,12 @@ pub fn run(setup: &Setup) -> std::io::Result<Report> {
     let last = sample(setup, &engine);
     settle(&mut engine);
     let drops = drops.end(setup);
-    Ok(report(setup, &engine, [first, last], drops))
+    let mut report = report(setup, &engine, [first, last], drops);
+    if let Some(Err(error)) = awake {
+        report.generator_limits.push(format!("its cores may have slept ({error})"));
+        report.generator_limited = true;
+    }
+    Ok(report)
 }
 
 fn nanoseconds(seconds: f64) -> u64 {
@@ -184,6 +191,7 @@ fn report(setup: &Setup, engine: &Engine, [first, last]: [Sample; 2], drops: Dro
     let core_ns = core.map(|(first, last)| last.saturating_sub(first));
     let own_ns = last.own_ns.zip(first.own_ns).map_or(0, |(last, first)| last - first);
     let effort = engine.effort;
+    let undisturbed = tally.undisturbed.kept();
     let mut report = Report {
         scenario: setup.scenario.name.clone(),
         rate_offered: match setup.rate {
@@ -221,6 +229,8 @@ fn report(setup: &Setup, engine: &Engine, [first, last]: [Sample; 2], drops: Dro
         latency_p99_between_stalls_us: tally.latency_slices.median_us(),
         residence_us: (!tally.residence.is_empty()).then(|| Quantiles::of(&tally.residence)),
         residence_p99_between_stalls_us: tally.residence_slices.median_us(),
+        residence_undisturbed_us: (!undisturbed.is_empty()).then(|| Quantiles::of(undisturbed)),
+        undisturbed_share: setup.residence.then(|| tally.undisturbed.share()),
         response_latency_us: (!tally.response_latency.is_empty())
             .then(|| Quantiles::of(&tally.response_latency)),
         lag_us: Quantiles::of(&tally.lag),

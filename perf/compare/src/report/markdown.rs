@@ -14,7 +14,8 @@ Each cell: the median over the rounds, with lowest and highest in brackets. `K` 
 to {floor}: the median of the ratios within each round, with lowest and highest. CPU figures are for each message \
 that the target forwarded, requests and responses alike. *Process*: CPU time of all its processes. *Core*: all that \
 the core was busy with, soft interrupts included. In square brackets, of 20 rounds and more: the 95 % interval of the \
-median. *Residence*: from the send call to the kernel's stamp at the backend.\n\n\
+median. *Residence*: from the send call to the kernel's stamp at the backend; *undisturbed*: of the time in which no process of \
+others ran.\n\n\
 Marks: **G**n: in n rounds the generator was the limit, so the figure is a lower bound of what the target can do. \
 **U**n: in n rounds the target had less than 90 % of its core, so it was not saturated. \
 **S**: the target shares a core with the generator. **L**n: in n rounds more than 0.1 % was lost at this rate. \
@@ -115,6 +116,7 @@ fn heading(metric: Metric) -> &'static str {
         Metric::P999 => "p99.9, us",
         Metric::ResidenceP50 => "residence p50, us",
         Metric::ResidenceP99 => "residence p99, us",
+        Metric::ResidenceP99Undisturbed => "residence p99 undisturbed, us",
         Metric::ResidenceP99BetweenStalls => "residence p99 between stalls, us",
         Metric::ResidenceP999 => "residence p99.9, us",
         Metric::MaxRate => "highest rate, /s",

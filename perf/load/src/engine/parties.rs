@@ -175,6 +175,7 @@ impl Parties {
                     let residence_ns = stamp_ns.saturating_sub(sent_ns);
                     self.tally.residence.record(residence_ns);
                     self.tally.residence_slices.record(now_ns, residence_ns);
+                    self.tally.undisturbed.record(residence_ns);
                 }
             }
         }
