@@ -10,7 +10,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::clock::Clock;
 use super::tap_filter::{FILTERS_MAX, Running, TapFilter};
-use crate::sip::{Decision, MESSAGE_BYTES_MAX, Now, Verdict};
+use crate::sip::{Decision, MESSAGE_BYTES_MAX, Now, Verdict, steer};
 
 /// Copies of one shard that may wait for control.
 const COPIES_MAX: usize = 2048;
@@ -66,8 +66,10 @@ impl Tap {
         self.filters = filters.into_iter().take(FILTERS_MAX).map(Running::new).collect();
     }
 
-    /// Who wants a copy of a received message.
-    pub(super) fn wanted(&mut self, now: Now, call: Option<u64>, pool: u32) -> u8 {
+    /// Who wants a copy of a message with these bytes.
+    pub(super) fn wanted(&mut self, now: Now, bytes: &[u8], pool: u32) -> u8 {
+        let is_asked_for = self.filters.iter().any(Running::asks_for_the_call);
+        let call = if is_asked_for { steer::call(bytes) } else { None };
         let wants = self.filters.iter_mut().map(|filter| filter.wants(now, call, pool));
         (0..).zip(wants).fold(0, |bits, (place, wants)| bits | u8::from(wants) << place)
     }
@@ -211,6 +213,16 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_for_a_call_finds_it_beside_one_for_all() {
+        let (mut shards, _taps) = lanes(1, Clock::start());
+        let call = Some(steer::call_of_id(b"a@b"));
+        shards[0].set(vec![TapFilter::default(), TapFilter { call, ..TapFilter::default() }]);
+        let message = |id: &str| format!("OPTIONS sip:x SIP/2.0\r\nCall-ID: {id}\r\n\r\n");
+        assert_eq!(shards[0].wanted(Now(0), message("a@b").as_bytes(), 2), 0b11);
+        assert_eq!(shards[0].wanted(Now(0), message("other").as_bytes(), 2), 0b01);
+    }
+
+    #[test]
     fn each_filter_has_its_bit() {
         let (mut shards, mut taps) = lanes(1, Clock::start());
         let tap = &mut shards[0];
@@ -222,7 +234,7 @@ mod tests {
         };
         tap.set(vec![pools(&[1], true), pools(&[2], true), pools(&[], false)]);
         assert!(tap.is_on());
-        assert_eq!(tap.wanted(Now(0), None, 2), 0b110);
+        assert_eq!(tap.wanted(Now(0), b"no Call-ID", 2), 0b110);
         assert_eq!(tap.wanted_sent(0b110), 0b010);
         tap.push(taken(0), b"nobody wants it");
         assert_eq!(taps.drain(|_, _| ()), 0);

@@ -8,7 +8,7 @@ use crate::datapath::tap::{Taken, Tap};
 use crate::datapath::traffic::{NO_POOL, meters};
 use crate::sip::outbox::{Extra, Transmit};
 use crate::sip::route::table::{Action, Table};
-use crate::sip::{Decision, ListenerId, Now, Received, Verdict, steer};
+use crate::sip::{Decision, ListenerId, Now, Received, Verdict};
 
 impl Path {
     /// Copies what was received and what was sent for it, if anything was: then it is what `queue` took last.
@@ -22,8 +22,7 @@ impl Path {
     ) {
         let (table, decision) = (self.core.table(), *self.outbox.decision());
         let (backend, pool) = subject(table, &decision);
-        let call = steer::call(received.bytes);
-        let wanted = self.tap.wanted(now, call, pool.unwrap_or(NO_POOL));
+        let wanted = self.tap.wanted(now, received.bytes, pool.unwrap_or(NO_POOL));
         let taken = Taken {
             is_sent: false,
             source: received.source,
@@ -55,7 +54,7 @@ pub(super) fn trace_extra(
     extra: &Extra<'_>,
 ) {
     let (backend, pool) = subject(table, extra.decision);
-    let wanted = tap.wanted(now, steer::call(extra.bytes), pool.unwrap_or(NO_POOL));
+    let wanted = tap.wanted(now, extra.bytes, pool.unwrap_or(NO_POOL));
     let taken = Taken {
         is_sent: true,
         source: bound(table, extra.transmit.listener),
