@@ -28,7 +28,10 @@ pub(super) fn tables(results: &Results, groups: &[Group<'_>]) -> String {
     machine(&mut text, results);
     let legend =
         LEGEND.replace("{peer}", &results.plan.peer).replace("{floor}", &results.plan.floor);
-    let _ = writeln!(text, "{legend}\n![CPU for each message](cpu.svg)\n");
+    let _ = writeln!(text, "{legend}");
+    if super::plots::cpu(results, groups).is_some() {
+        let _ = writeln!(text, "![CPU for each message](cpu.svg)\n");
+    }
     if groups.iter().any(|group| group.series.kind == Kind::Rate) {
         let _ = writeln!(text, "![Latency](latency.svg)\n");
     }
@@ -341,6 +344,11 @@ mod tests {
         has(&text, "| ours | &lt;ours> & co | its \\| job | ours 1.0 |");
         has(&text, "| glommio | left out | does not build | |");
         assert!(!text.contains("Runs that failed"));
+        has(&text, "](cpu.svg)");
+        let mut without = results;
+        without.plan.series.retain(|series| series.kind != Kind::Saturated);
+        let text = tables(&without, &summary::groups(&without));
+        assert!(!text.contains("](cpu.svg)"), "there is no such plot");
     }
 
     #[test]
