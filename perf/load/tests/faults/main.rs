@@ -148,9 +148,14 @@ fn residence_is_the_part_of_the_latency_that_is_the_targets() {
                 "{residence_us} {latency_us}"
             );
         }
+        // How much is undisturbed depends on who else is here: some of it, or nothing.
+        let share = report.undisturbed_share.expect("asked for");
+        let undisturbed = report.residence_undisturbed_us;
+        assert_eq!(share > 0.0, undisturbed.is_some(), "{share}");
+        assert!(share < 1.0 && undisturbed.is_none_or(|kept| kept.max <= residence.max), "{share}");
     }
     let (report, _) = run_with(48, REQUESTS, Fault::None);
-    assert!(report.residence_us.is_none(), "nobody asked");
+    assert!(report.residence_us.is_none() && report.undisturbed_share.is_none(), "nobody asked");
 }
 
 #[test]
