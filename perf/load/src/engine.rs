@@ -350,3 +350,35 @@ enum Side {
     Backend(usize),
     Caller(usize),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_disturbs_is_kept_whoever_else_is_here() {
+        let scenario = include_str!("../../scenarios/requests.toml");
+        let scenario = Scenario::parse(scenario).expect("a scenario");
+        let process = u8::try_from(std::process::id() % 200 + 20).expect("below 220");
+        let mut engine = Engine::new(&Options {
+            scenario: &scenario,
+            seed: 7,
+            target: Target::Direct,
+            backends: &[SocketAddr::from(([127, process, 250, 1], 7001))],
+            callers: IpAddr::from([127, process, 250, 2]),
+            rate: Rate::PerSecond(2_000.0),
+            burst_max: 64,
+            residence: true,
+            pids: &[],
+        })
+        .expect("sockets");
+        engine.others = Some(Others::default());
+        engine.measure(0, u64::MAX);
+        while engine.turn(true) < 20 * others::SLICE_NS {}
+        let (undisturbed, all) = (&engine.tally().undisturbed, engine.tally().residence.len());
+        let share = undisturbed.kept().len() as f64 / all as f64;
+        assert!((undisturbed.share() - share).abs() < 1e-9, "{} {share}", undisturbed.share());
+        // All but two slices at each end, and a slice may be long on a machine that stands still for a while.
+        assert!(share > 0.2 && share < 1.0, "{share} of {all}");
+    }
+}

@@ -21,7 +21,7 @@ const MEMORY_KEEPERS: [&str; 4] = ["kdamond", "kcompactd", "khugepaged", "ksmd"]
 const IS_KERNEL_THREAD: u64 = 0x0020_0000;
 
 /// Threads of others, and the CPU time that each had had at the last look.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Others(Vec<(File, u64)>);
 
 impl Others {

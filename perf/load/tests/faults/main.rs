@@ -148,7 +148,7 @@ fn residence_is_the_part_of_the_latency_that_is_the_targets() {
                 "{residence_us} {latency_us}"
             );
         }
-        // How much is undisturbed depends on who else is here: some of it, or nothing.
+        // How much is undisturbed depends on who else is here: some of it, or nothing; the engine's own test knows how much.
         let share = report.undisturbed_share.expect("asked for");
         let undisturbed = report.residence_undisturbed_us;
         assert_eq!(share > 0.0, undisturbed.is_some(), "{share}");
