@@ -10,10 +10,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::control::config::problem::{Problems, Severity};
-use crate::control::config::{self, Config};
+use crate::config::problem::{Problems, Severity};
+use crate::config::{self, Config};
 use crate::control::resolve::look::look;
-use crate::control::{compile, explain, run, summary};
+use crate::control::{compile, explain, summary};
+use crate::run;
 use crate::{ctl, demo};
 
 /// Wrong usage or configuration.

@@ -11,9 +11,13 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 #[cfg(feature = "linux")]
+pub mod admin;
+#[cfg(feature = "linux")]
 pub mod bpf;
 #[cfg(feature = "linux")]
 pub mod cli;
+#[cfg(feature = "linux")]
+pub mod config;
 #[cfg(feature = "linux")]
 pub mod control;
 #[cfg(feature = "linux")]
@@ -22,4 +26,8 @@ pub mod ctl;
 pub mod datapath;
 #[cfg(feature = "linux")]
 pub mod demo;
+#[cfg(feature = "linux")]
+pub mod run;
 pub mod sip;
+#[cfg(feature = "linux")]
+pub mod trace;

@@ -1,6 +1,6 @@
 //! What we tell operators to write is accepted: `sipedge check` on every example of the tree and of the README.
 //!
-//! Owns: which texts are examples. What a key means is tested beside `src/control/config`.
+//! Owns: which texts are examples. What a key means is tested beside `src/config`.
 #![cfg(feature = "linux")]
 
 use std::fs;

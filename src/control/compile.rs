@@ -2,9 +2,9 @@
 //!
 //! Owns: the one way for `check`, `explain` and the demo: the table that `run` starts with, when nothing is known of health.
 
-use super::config::Config;
 use super::fleet::{Fleet, Standing};
 use super::resolve::Known;
+use crate::config::Config;
 use crate::sip::balance::spec::Spec;
 use crate::sip::route::table::Parts;
 

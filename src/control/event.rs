@@ -6,9 +6,9 @@
 use std::sync::mpsc::Sender;
 
 use super::resolve::Resolution;
-use super::trace::TraceCounts;
 use super::view;
 use crate::datapath::{Report, Snapshot};
+use crate::trace::TraceCounts;
 
 /// Something happened.
 pub enum Event {

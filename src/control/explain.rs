@@ -10,9 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::compile;
-use super::config::Config;
 use super::resolve::look::look;
 use super::summary::{key_text, rule_text};
+use crate::config::Config;
 use crate::sip::balance::Rotation;
 use crate::sip::core::Core;
 use crate::sip::message::{Index, Message};

@@ -10,8 +10,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::config::{self, Config};
 use super::resolve::{Known, members};
+use crate::config::{self, Config};
 use crate::sip::Now;
 use crate::sip::balance::{
     BACKENDS_MAX, BackendSet, Balance, Detail, Member as BalanceMember, Ramp, Spec,

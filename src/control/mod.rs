@@ -3,9 +3,7 @@
 //! Owns: everything that may allocate, block or wait. It reaches shards by mailbox only, and what it gives them
 //! is a finished `sip::route::table::Table`. It must never touch what a shard uses while it handles a message.
 
-pub mod admin;
 pub mod compile;
-pub mod config;
 pub mod event;
 pub mod explain;
 pub mod fleet;
@@ -14,7 +12,5 @@ pub mod node;
 pub mod notify;
 pub mod reload;
 pub mod resolve;
-pub mod run;
 pub mod summary;
-pub mod trace;
 pub mod view;

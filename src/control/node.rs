@@ -10,16 +10,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::{error, info, warn};
 
-use super::config::Config;
 use super::event::{Ask, Event, Scrape};
 use super::fleet::{Fleet, Member, Pool, Standing};
 use super::health::{Health, State};
 use super::resolve::{Known, Names, Resolution};
-use super::trace::Traces;
 use super::{resolve, view};
+use crate::config::Config;
 use crate::datapath::{InstallError, Report, Shards, Snapshot};
 use crate::sip::Now;
 use crate::sip::route::table::Table;
+use crate::trace::Traces;
 
 mod commands;
 mod ending;
@@ -28,7 +28,7 @@ mod silence;
 mod tell;
 mod watch;
 
-pub(super) use ending::Ending;
+pub(crate) use ending::Ending;
 use silence::Silence;
 use watch::Watch;
 
@@ -38,7 +38,7 @@ const TICK_MAX: Duration = Duration::from_millis(500);
 const SLOW_TICK: Duration = Duration::from_secs(1);
 
 /// A node that runs.
-pub(super) struct Node {
+pub(crate) struct Node {
     file: PathBuf,
     config: Config,
     fleet: Fleet,
@@ -73,27 +73,27 @@ struct Reloads {
 }
 
 /// What a node is made of.
-pub(super) struct Parts {
+pub(crate) struct Parts {
     /// Where the configuration was read.
-    pub(super) file: PathBuf,
+    pub(crate) file: PathBuf,
     /// What it says.
-    pub(super) config: Config,
+    pub(crate) config: Config,
     /// Its pools.
-    pub(super) fleet: Fleet,
+    pub(crate) fleet: Fleet,
     /// Keeps the names of its backends fresh.
-    pub(super) names: Names,
+    pub(crate) names: Names,
     /// The shards, with this table.
-    pub(super) shards: Shards,
+    pub(crate) shards: Shards,
     /// The table that the shards started with.
-    pub(super) table: Arc<Table>,
+    pub(crate) table: Arc<Table>,
     /// Copies of messages, for who asked for them.
-    pub(super) traces: Traces,
+    pub(crate) traces: Traces,
     /// Any number, another one for each start.
-    pub(super) seed: u64,
+    pub(crate) seed: u64,
 }
 
 impl Node {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
         let Parts { file, config, fleet, names, shards, table, traces, seed } = parts;
         let now = shards.now();
         let mut health = Health::new(seed);
@@ -126,7 +126,7 @@ impl Node {
     }
 
     /// How long nothing is due, unless an event comes.
-    pub(super) fn time_to_wait(&self) -> Duration {
+    pub(crate) fn time_to_wait(&self) -> Duration {
         let now = self.shards.now();
         let slow = self.slow_tick_due;
         let due = self.health.next_due().map_or(slow, |due| due.min(slow));
@@ -134,7 +134,7 @@ impl Node {
     }
 
     /// Takes in what was reported or asked. Signals are the business of who runs the node.
-    pub(super) fn on(&mut self, event: Event) {
+    pub(crate) fn on(&mut self, event: Event) {
         match event {
             Event::Report(report) => self.on_report(&report),
             Event::Resolved(resolution) => self.on_resolved(resolution),
@@ -161,7 +161,7 @@ impl Node {
     }
 
     /// Does what is due: probes, slow starts, members that are forgotten, an edited file.
-    pub(super) fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         let now = self.shards.now();
         self.send_probes(now);
         let mut is_stale = false;
@@ -185,7 +185,7 @@ impl Node {
     }
 
     /// The service manager is to hear that all is well: `interval` has passed, and all shards answer.
-    pub(super) fn is_heartbeat_due(&mut self, interval: Option<Duration>) -> bool {
+    pub(crate) fn is_heartbeat_due(&mut self, interval: Option<Duration>) -> bool {
         let Some(interval) = interval else { return false };
         let now = self.shards.now();
         let passed = Duration::from_micros(now.0.saturating_sub(self.heartbeat.0));
@@ -216,12 +216,12 @@ impl Node {
     }
 
     /// Whether all shards run.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.shards.all_running()
     }
 
     /// The shards and their traces, when all is over: what the shards do until their end is traced, too.
-    pub(super) fn into_parts(self) -> (Shards, Traces) {
+    pub(crate) fn into_parts(self) -> (Shards, Traces) {
         (self.shards, self.traces)
     }
 

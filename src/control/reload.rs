@@ -5,8 +5,8 @@
 
 use std::fmt::Write as _;
 
-use super::config::Config;
 use super::summary::{key_text, rule_text};
+use crate::config::Config;
 use crate::sip::balance::{Detail, KeyUse, LoadCap, Rotation, hash_key};
 use crate::sip::route::table::{Pool as TablePool, Table};
 
@@ -111,7 +111,7 @@ impl Edit {
 
     fn tell_node(&mut self, running: &Config) {
         let (old, new) = (&running.node, &self.config.node);
-        let ids = |node: &super::config::Node| -> Vec<(u8, [u8; 32])> {
+        let ids = |node: &crate::config::Node| -> Vec<(u8, [u8; 32])> {
             node.keys.iter().map(|key| (key.id, key.secret)).collect()
         };
         let mut lines = Vec::new();
@@ -133,7 +133,7 @@ impl Edit {
             ));
         }
         if old.drain != new.drain {
-            let shown = |drain: &super::config::Drain| {
+            let shown = |drain: &crate::config::Drain| {
                 format!("{} s, hook {:?}", drain.seconds, drain.hook)
             };
             lines.push(format!("[node] drain: {} -> {}", shown(&old.drain), shown(&new.drain)));
@@ -242,7 +242,7 @@ fn keep<T: Clone + PartialEq + std::fmt::Debug>(
     }
 }
 
-fn pool_lines(old: &super::config::Pool, new: &super::config::Pool) -> Vec<String> {
+fn pool_lines(old: &crate::config::Pool, new: &crate::config::Pool) -> Vec<String> {
     let mut lines = Vec::new();
     if old.key != new.key {
         lines.push(format!("key: {} -> {}", key_text(&old.key), key_text(&new.key)));
@@ -301,7 +301,7 @@ fn pool_lines(old: &super::config::Pool, new: &super::config::Pool) -> Vec<Strin
             lines.push(format!("{}:{line}", backend.uri));
         }
     }
-    let uris = |pool: &super::config::Pool| -> Vec<String> {
+    let uris = |pool: &crate::config::Pool| -> Vec<String> {
         pool.backends.iter().map(|backend| backend.uri.clone()).collect()
     };
     if lines.is_empty() && uris(old) != uris(new) {
@@ -329,11 +329,11 @@ fn detail_text(old: &Detail, new: &Detail) -> String {
     text
 }
 
-fn failover_text(pool: &super::config::Pool) -> String {
+fn failover_text(pool: &crate::config::Pool) -> String {
     pool.failover.as_ref().map_or_else(|| "off".to_owned(), |failover| failover.to_string())
 }
 
-fn probe_text(pool: &super::config::Pool) -> String {
+fn probe_text(pool: &crate::config::Pool) -> String {
     pool.probe.as_ref().map_or_else(
         || "off".to_owned(),
         |probe| {

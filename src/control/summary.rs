@@ -6,10 +6,10 @@ use std::fmt::{self, Write};
 use std::time::Duration;
 
 use super::compile::uses_weights;
-use super::config::problem::Problems;
-use super::config::{Admin, Config, Io, Pool, Steering, Target};
 use super::health::{Alive, Settings};
 use super::resolve::{Known, SHARE_ONE, State, members};
+use crate::config::problem::Problems;
+use crate::config::{Admin, Config, Io, Pool, Steering, Target};
 use crate::sip::balance::Spec;
 use crate::sip::message::Method;
 use crate::sip::route::table::{Action, KeySource, Rule};

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::promises::MovedKeys;
 use super::{bind_loopback, name_of};
+use crate::config::{self, Config};
 use crate::control::compile;
-use crate::control::config::{self, Config};
 use crate::datapath::counters::Counters;
 use crate::datapath::{Options, Shards, Snapshot};
 use crate::sip::DropReason;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use sipedge::control::config::list::{Entry, List};
+use sipedge::config::list::{Entry, List};
 use sipedge::sip::balance::calls::Calls;
 use sipedge::sip::balance::{
     BackendSet, Balance, Detail, KeyUse, Member, Part, Rotation, Spec, hash_key, kamailio,

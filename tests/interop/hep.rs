@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde_json::Value;
-use sipedge::control::trace::hep::{Packet, write};
+use sipedge::trace::hep::{Packet, write};
 
 fn file() -> Value {
     serde_json::from_str(include_str!("kamailio/hep.json")).expect("recorded as JSON")

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use sipedge::control::config::{self, Backend, Config, Target};
+use sipedge::config::{self, Backend, Config, Target};
 use sipedge::control::health::{Alive, BackendSpec, Codes, Health, PoolSpec, Settings, State};
 use sipedge::sip::Now;
 

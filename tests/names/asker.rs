@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use sipedge::control::config::{Target, address};
+use sipedge::config::{Target, address};
 use sipedge::control::resolve::{Families, Name, Names, Outcome, Resolution, Settings, State};
 
 use crate::server::PATIENCE;

@@ -68,7 +68,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::control::config::{self, Config};
+    use crate::config::{self, Config};
     use crate::control::fleet::Standing;
     use crate::control::resolve::Known;
 

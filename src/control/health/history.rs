@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::profile::Judgement;
+use crate::config::alive::Judgement;
 use crate::sip::Now;
 
 /// How many probes are remembered.

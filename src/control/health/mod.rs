@@ -17,7 +17,6 @@ use crate::sip::{ListenerId, Now};
 mod history;
 mod latency;
 mod log;
-mod profile;
 mod reason;
 mod schedule;
 mod spec;
@@ -27,13 +26,14 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use crate::config::alive::{Alive, Codes};
+pub use crate::config::{Declared, Settings};
 pub use history::{PROBES_KEPT, ProbeView};
 pub use latency::LatencyView;
 pub use log::CHANGES_MAX;
-pub use profile::{Alive, Codes};
 pub use reason::{Change, Reason, State};
 pub use schedule::{BURST_MAX, OUTSTANDING_MAX, PER_SECOND_MAX};
-pub use spec::{BackendSpec, Declared, PoolSpec, Settings};
+pub use spec::{BackendSpec, PoolSpec};
 pub use target::{
     BUSY_SECONDS_MAX, Counts, FIRST_WITHIN_US, RAMP_STEPS, UNREACHABLE_GAP_US, URGENT_GAP_US,
 };

@@ -16,7 +16,8 @@ use super::history::History;
 use super::latency::Latency;
 use super::log::Log;
 use super::reason::{Change, Reason, State};
-use super::spec::{BackendSpec, Declared, PoolSpec, Settings};
+use super::spec::{BackendSpec, PoolSpec};
+use crate::config::{Declared, Settings};
 use crate::sip::Now;
 
 mod evidence;

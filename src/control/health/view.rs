@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::history::ProbeView;
 use super::latency::LatencyView;
 use super::reason::State;
-use super::spec::Settings;
 use super::target::{Busy, Counts, Target};
+use crate::config::Settings;
 use crate::sip::Now;
 
 /// All pools, in the order of the configuration.

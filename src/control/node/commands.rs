@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tracing::{error, info, warn};
 
 use super::{Node, probing};
-use crate::control::config::{self, problem::Severity};
+use crate::config::{self, problem::Severity};
 use crate::control::event::{BackendAction, Command, Outcome};
 use crate::control::fleet::Fleet;
 use crate::control::{reload, view};
@@ -27,7 +27,7 @@ impl Node {
     }
 
     /// Reads the configuration again and takes it over, or says why not.
-    pub(in crate::control) fn reload(&mut self) -> Outcome {
+    pub(crate) fn reload(&mut self) -> Outcome {
         let outcome = match self.take_over() {
             Ok(lines) => {
                 info!("reload: taken over; {} changes", lines.len());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::Node;
-use crate::control::config::Drain;
+use crate::config::Drain;
 use crate::datapath::counters::VERDICTS;
 use crate::sip::Now;
 

@@ -203,9 +203,7 @@ fn marks() -> BTreeMap<(String, String), Option<bool>> {
 
 fn config(text: &str) -> Config {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("a.toml");
-    crate::control::config::parse(&root, text)
-        .unwrap_or_else(|problems| panic!("{problems}\n{text}"))
-        .0
+    crate::config::parse(&root, text).unwrap_or_else(|problems| panic!("{problems}\n{text}")).0
 }
 
 #[test]

@@ -11,7 +11,7 @@ const BASE: &str = "[node]\nname = \"a\"\nkeys = [{ id = 1, secret = \"012345678
     [[route]]\nwhen = { method = [\"INVITE\"] }\npool = \"p\"\n";
 
 fn config(text: &str) -> Config {
-    crate::control::config::parse(Path::new("a.toml"), text).expect("it is valid").0
+    crate::config::parse(Path::new("a.toml"), text).expect("it is valid").0
 }
 
 fn edit(from: &str, to: &str) -> Edit {

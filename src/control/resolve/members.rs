@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use super::{Known, Name, Resolved, SHARE_ONE};
-use crate::control::config::{Backend, Pool, Target};
+use super::{Known, Resolved, SHARE_ONE};
+use crate::config::{Backend, Pool, Target};
 use crate::sip::balance::{BACKENDS_MAX, Spec};
 
 #[cfg(test)]
@@ -47,14 +47,6 @@ pub struct Members {
     pub members: Vec<Member>,
     /// Addresses that a name stands for and that cannot be members here, and why.
     pub left_out: Vec<String>,
-}
-
-/// The names of a pool's backends.
-pub fn names(pool: &Pool) -> impl Iterator<Item = &Name> {
-    pool.backends.iter().filter_map(|backend| match &backend.target {
-        Target::Name(name) => Some(name),
-        Target::Address(_) => None,
-    })
 }
 
 /// The members of `pool`. A name without an outcome contributes none. `is_ours` says which addresses are our own

@@ -5,10 +5,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use sipedge::config::list::{Entry, List};
+use sipedge::config::problem::{Problems, Severity};
+use sipedge::config::{self, Config};
 use sipedge::control::compile;
-use sipedge::control::config::list::{Entry, List};
-use sipedge::control::config::problem::{Problems, Severity};
-use sipedge::control::config::{self, Config};
 use sipedge::sip::core::Core;
 use sipedge::sip::outbox::Outbox;
 use sipedge::sip::route::table::Table;

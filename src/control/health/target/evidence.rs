@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 
 use super::super::history::{Outcome, Probed};
 use super::super::log::Log;
-use super::super::profile::Judgement;
 use super::super::reason::{Reason, State};
-use super::super::spec::Settings;
 use super::plan::later;
 use super::{Busy, Target};
+use crate::config::Settings;
+use crate::config::alive::Judgement;
 use crate::sip::Now;
 
 /// Errors of the network within this time are one piece of evidence, so that a probe can answer in between. Microseconds.

@@ -2,7 +2,8 @@
 
 use super::super::{Families, Outcome, Resolution, State};
 use super::*;
-use crate::control::health::Declared;
+use crate::config::Declared;
+use crate::config::dns::Name;
 use crate::sip::balance::Detail;
 use crate::sip::route::table::KeySource;
 

@@ -7,17 +7,18 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::resolve;
-use crate::control::health::{Declared, Settings};
 pub use crate::datapath::{Io, Steering};
 use crate::sip::ListenerId;
 use crate::sip::balance::{Detail, Spec};
 use crate::sip::route::table;
 
 pub mod address;
+pub mod alive;
 mod check;
+pub mod dns;
 pub mod file;
 pub mod list;
+pub mod probing;
 pub mod problem;
 mod read;
 pub mod secret;
@@ -25,6 +26,8 @@ mod section;
 mod source;
 pub mod trace;
 
+use dns::Name;
+pub use probing::{Declared, Settings};
 use problem::Problems;
 use secret::Token;
 
@@ -60,8 +63,13 @@ impl Config {
 
     /// All names that backends have.
     #[must_use]
-    pub fn names(&self) -> BTreeSet<resolve::Name> {
-        self.pools.iter().flat_map(resolve::members::names).cloned().collect()
+    pub fn names(&self) -> BTreeSet<Name> {
+        let targets = self.pools.iter().flat_map(|pool| &pool.backends).map(|b| &b.target);
+        let names = targets.filter_map(|target| match target {
+            Target::Name(name) => Some(name),
+            Target::Address(_) => None,
+        });
+        names.cloned().collect()
     }
 }
 
@@ -96,7 +104,7 @@ pub struct Node {
     /// Further host names of this edge, in lower case.
     pub aliases: Vec<String>,
     /// Where names of backends are looked up, and how long answers hold.
-    pub dns: resolve::Settings,
+    pub dns: dns::Settings,
     /// How the node ends.
     pub drain: Drain,
     /// An edited file is read again by itself.
@@ -183,7 +191,7 @@ pub enum Target {
     /// An address that was written.
     Address(SocketAddr),
     /// A name, which stands for any number of addresses.
-    Name(resolve::Name),
+    Name(Name),
 }
 
 /// Bounds of a shard.

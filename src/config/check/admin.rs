@@ -1,6 +1,6 @@
 //! `[admin]`: where the node is looked at, and who may change it.
 //!
-//! Owns: the bounds of a socket's path. What a right allows is decided in `control::admin`.
+//! Owns: the bounds of a socket's path. What a right allows is decided in `admin`.
 
 use std::path::{Path, PathBuf};
 

@@ -6,7 +6,7 @@
 use axum::http::{HeaderMap, StatusCode, header};
 
 use super::answer::Refusal;
-use crate::control::config::secret::Token;
+use crate::config::secret::Token;
 
 /// Whether a request may change things.
 pub(super) fn allows(
@@ -71,7 +71,7 @@ fn is_of_another_site(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::config::secret;
+    use crate::config::secret;
 
     const TOKEN: &str = "0123456789abcdef";
 

@@ -12,19 +12,19 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing::{error, info, warn};
 
-use super::admin::{self, Page};
-use super::config::problem::{Problems, Severity};
-use super::config::{Admin, Config, secret};
-use super::event::{Ask, Command, Event};
-use super::fleet::{Fleet, Standing};
-use super::node::{Ending, Node, Parts};
-use super::notify::Notify;
-use super::resolve::{Known, Names};
-use super::summary;
-use super::trace::Traces;
+use crate::admin::{self, Page};
+use crate::config::problem::{Problems, Severity};
+use crate::config::{Admin, Config, secret};
+use crate::control::event::{Ask, Command, Event};
+use crate::control::fleet::{Fleet, Standing};
+use crate::control::node::{Ending, Node, Parts};
+use crate::control::notify::Notify;
+use crate::control::resolve::{Known, Names};
+use crate::control::summary;
 use crate::datapath::{self, Options, Reports, Shards};
 use crate::sip::DropReason;
 use crate::sip::route::table::{SHARDS_MAX, Table};
+use crate::trace::Traces;
 
 /// How long the shards may take to handle what waits in their sockets.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);

@@ -29,8 +29,8 @@ mod places;
 mod sampler;
 mod socket;
 
-use super::config::secret::Token;
-use super::event::Event;
+use crate::config::secret::Token;
+use crate::control::event::Event;
 use crate::datapath;
 use asker::Asker;
 use connections::{Bounded, Peer, Source, Times};

@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 
 use tracing::warn;
 
-use super::config::trace::Trace;
+use crate::config::trace::Trace;
 use crate::datapath;
 use crate::datapath::tap::Taps;
 use crate::datapath::tap_filter::TapFilter;

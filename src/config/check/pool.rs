@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::Path;
 
+use super::super::dns::Name;
 use super::super::file::{At, File, Pool as FilePool};
 use super::super::problem::{Problems, did_you_mean};
 use super::super::{Backend, Pool, Target, address};
 use super::probe::{self, Senders};
 use super::{accept, find_name, unique_name, word};
 use super::{backends, failover, load_cap};
-use crate::control::resolve::Name;
 use crate::sip::ListenerId;
 use crate::sip::balance::spec::SpecError;
 use crate::sip::balance::{BACKENDS_MAX, Spec};
@@ -265,7 +265,7 @@ fn reachable(
 }
 
 /// Whether what is sent to `address` comes back to `listener`.
-pub(in crate::control::config) fn is_ours(listener: &Listener, address: SocketAddr) -> bool {
+pub(crate) fn is_ours(listener: &Listener, address: SocketAddr) -> bool {
     let bound = listener.address;
     let advertised = address::literal(&listener.host).map(|ip| SocketAddr::new(ip, listener.port));
     let wildcard = bound.ip().is_unspecified()

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Target;
-use crate::control::resolve::{Families, Name};
+use super::dns::{Families, Name};
 use crate::sip::message::{Scheme, Span, Uri};
 
 /// What is wrong with a value, and what to write instead.

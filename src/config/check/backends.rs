@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::super::Declared;
 use super::super::address::Complaint;
 use super::super::file::{At, Backend as FileBackend, Pool as FilePool};
 use super::super::list::{self, Flags, List};
@@ -14,7 +15,6 @@ use super::super::{Backend, Target, address};
 use super::dispatcher::{self, Listed};
 use super::pool::{Found, Place};
 use super::{accept, within};
-use crate::control::health::Declared;
 use crate::sip::balance::{Detail, Spec};
 
 /// A backend without a weight has this one.

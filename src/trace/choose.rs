@@ -2,7 +2,7 @@
 //!
 //! Owns: that split. A shard knows calls by the hash of their Call-ID and pools by meter; texts are compared here.
 
-use crate::control::config::trace::Choice;
+use crate::config::trace::Choice;
 use crate::datapath::tap_filter::TapFilter;
 use crate::sip::message::{FieldName, Index, Message};
 use crate::sip::route::table::Table;

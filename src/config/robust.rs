@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::parse;
 
-const FULL: &str = include_str!("../../../config/sipedge.toml");
+const FULL: &str = include_str!("../../config/sipedge.toml");
 
 /// `text` with the bytes of `range` replaced, as far as that leaves text.
 fn spliced(text: &str, start: usize, length: usize, instead: &str) -> String {

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::Writer;
-use crate::control::trace::TraceCounts;
+use crate::trace::TraceCounts;
 
 /// All sinks, whether they are configured or not: a dashboard finds them.
 pub(super) fn write(w: &mut Writer<'_>, counts: &TraceCounts) -> fmt::Result {

@@ -61,7 +61,7 @@ impl std::fmt::Debug for Token {
 }
 
 /// The token that `text` names; a relative `file:` starts at `folder`.
-pub(in crate::control) fn token(text: &str, folder: &Path) -> Result<Token, Complaint> {
+pub(crate) fn token(text: &str, folder: &Path) -> Result<Token, Complaint> {
     let secret = read(text, folder)?;
     long_enough(&secret, "the token")?;
     Ok(Token(digest(TOKEN_PURPOSE, &secret)))

@@ -4,12 +4,13 @@
 
 use std::net::SocketAddr;
 
+use super::super::Settings;
+use super::super::alive::{Alive, Codes};
 use super::super::file::{At, Count, File, Listen, Pool as FilePool, Probe, ProbeTable};
 use super::super::problem::Problems;
 use super::super::{Target, address};
 use super::pool::{Found, Place};
 use super::{find_name, within};
-use crate::control::health::{Alive, Codes, Settings};
 use crate::sip::ListenerId;
 use crate::sip::route::table::Listener;
 

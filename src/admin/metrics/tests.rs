@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::bpf::Picks;
-use crate::control::trace::TraceCounts;
 use crate::datapath::traffic::{BackendTraffic, PoolTraffic};
+use crate::trace::TraceCounts;
 
 fn labels() -> Labels {
     let backend = |uri: &str, meter, state| BackendLabels { uri: uri.to_owned(), meter, state };

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::super::address;
+use super::super::dns::Settings;
 use super::super::file::{At, Node};
 use super::super::problem::Problems;
 use super::{accept, within};
-use crate::control::resolve::Settings;
 
 /// Most DNS servers that are named.
 const SERVERS_MAX: usize = 8;

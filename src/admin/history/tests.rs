@@ -1,8 +1,8 @@
 //! Seconds made of counters, compared with sums done by hand.
 
 use super::*;
-use crate::control::trace::TraceCounts;
 use crate::datapath::Snapshot;
+use crate::trace::TraceCounts;
 
 fn scrape(uptime_ms: u64, backends: &[(u32, u64)], work: impl FnOnce(&mut Counters)) -> Scrape {
     let mut counters = Counters::new();

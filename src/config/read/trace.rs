@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use toml::de::DeValue;
 
-use crate::control::config::file::{Choice, Decisions, Hep, Pcap, Trace};
-use crate::control::config::problem::Problems;
-use crate::control::config::section::{Section, wrong_type};
+use crate::config::file::{Choice, Decisions, Hep, Pcap, Trace};
+use crate::config::problem::Problems;
+use crate::config::section::{Section, wrong_type};
 
 pub(super) fn trace(mut section: Section<'_>, _: Range<usize>, problems: &mut Problems) -> Trace {
     let trace = Trace {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
-use crate::control::config::trace::{Choice, Decisions, Hep, Pcap};
+use crate::config::trace::{Choice, Decisions, Hep, Pcap};
 use crate::datapath::{Io, Options, Shards, Steering};
 use crate::sip::route::table::{Key, Listener, Parts};
 

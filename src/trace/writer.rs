@@ -13,7 +13,7 @@ use tracing::warn;
 use super::decisions::{self, About};
 use super::files::{BoundedLog, FileRing};
 use super::{Names, Recent, choose, hep, pcapng};
-use crate::control::config::trace::{Choice, Hep, Pcap, Trace};
+use crate::config::trace::{Choice, Hep, Pcap, Trace};
 use crate::datapath::tap::{Taken, Taps};
 use crate::sip::message::Index;
 

@@ -8,10 +8,10 @@ use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::time::Duration;
 
 use super::*;
-use crate::control::config::secret;
+use crate::config::secret;
 use crate::control::event::{Ask, Command, Outcome, Scrape};
-use crate::control::trace::TraceCounts;
 use crate::control::view;
+use crate::trace::TraceCounts;
 
 mod refusals;
 mod streams;
