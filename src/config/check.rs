@@ -16,6 +16,7 @@ mod backends;
 mod dispatcher;
 mod dns;
 mod failover;
+mod found;
 mod limits;
 mod listen;
 mod load_cap;

@@ -13,7 +13,7 @@ use super::super::list::{self, Flags, List};
 use super::super::problem::{Problems, Severity};
 use super::super::{Backend, Target, address};
 use super::dispatcher::{self, Listed};
-use super::pool::{Found, Place};
+use super::found::{Found, Place};
 use super::{accept, within};
 use crate::sip::balance::{Detail, Spec};
 

@@ -5,7 +5,7 @@
 use super::super::Target;
 use super::super::file::{At, Count, Failover as Section};
 use super::super::problem::Problems;
-use super::pool::Found;
+use super::found::Found;
 use super::within;
 use crate::sip::route::failover::{Failover, StatusSet, TRIES_MAX};
 

@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::path::Path;
 
 use super::super::dns::Name;
 use super::super::file::{At, File, Pool as FilePool};
 use super::super::problem::{Problems, did_you_mean};
 use super::super::{Backend, Pool, Target, address};
+use super::found::Found;
 use super::probe::{self, Senders};
 use super::{accept, find_name, unique_name, word};
 use super::{backends, failover, load_cap};
@@ -68,33 +68,6 @@ pub(super) fn check(
         }));
     }
     pools
-}
-
-/// A backend and where it was written.
-pub(super) struct Found {
-    pub(super) backend: Backend,
-    pub(super) place: Place,
-}
-
-/// Where a backend was written.
-#[derive(Clone)]
-pub(super) enum Place {
-    /// In the configuration.
-    Span(Range<usize>),
-    /// In a list file: its number among the files, line and column.
-    Line(usize, (usize, usize)),
-}
-
-impl Place {
-    pub(super) fn error(&self, problems: &mut Problems, message: String, help: &str) {
-        match self {
-            Self::Span(span) => problems.error(span, message, help),
-            Self::Line(file, line) => {
-                let severity = super::super::problem::Severity::Error;
-                problems.in_file(severity, *file, *line, message, help);
-            }
-        }
-    }
 }
 
 const KEYS: [&str; 9] = [

@@ -9,7 +9,7 @@ use super::super::alive::{Alive, Codes};
 use super::super::file::{At, Count, File, Listen, Pool as FilePool, Probe, ProbeTable};
 use super::super::problem::Problems;
 use super::super::{Target, address};
-use super::pool::{Found, Place};
+use super::found::{Found, Place};
 use super::{find_name, within};
 use crate::sip::ListenerId;
 use crate::sip::route::table::Listener;
