@@ -59,7 +59,7 @@ PERF_BUILD = cargo build --release --locked -p sipedge -p sipedge-load -p sipedg
 PERF = target/release/sipedge-compare $(if $(TARGETS),--targets $(TARGETS)) \
 	$(if $(SCENARIOS),--scenarios $(SCENARIOS)) $(if $(SERIES),--series $(SERIES))
 
-perf: setup-perf ## sipedge beside its peers: CPU, throughput, latency, in rounds (35 minutes, as root)
+perf: setup-perf ## sipedge beside its peers: CPU, throughput, latency, in rounds (25 minutes, as root)
 	$(PERF_BUILD)
 	$(PERF) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH))
 

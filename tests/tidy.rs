@@ -229,6 +229,16 @@ fn the_test_command_is_what_ci_runs() {
 }
 
 #[test]
+fn results_of_comparisons_are_summaries() {
+    let raw: Vec<_> = files()
+        .into_iter()
+        .filter(|file| file.path.starts_with("perf/results/") && file.path.ends_with(".json"))
+        .map(|file| file.path)
+        .collect();
+    assert!(raw.is_empty(), "tables and plots only: {raw:?}");
+}
+
+#[test]
 fn every_drop_reason_is_documented() {
     let documented: BTreeSet<String> = rules::drop_reasons(&read("README.md")).collect();
     let real: BTreeSet<String> = DropReason::ALL.iter().map(|r| r.label().to_owned()).collect();

@@ -16,9 +16,6 @@ use crate::process::Process;
 const LATE_FACTOR: f64 = 40.0;
 const LATE_SECONDS: f64 = 60.0;
 
-/// What starts a generator that sleeps, so that nobody delays it when it wakes up.
-const FIRST_ON_ITS_CORE: [&str; 3] = ["chrt", "-f", "10"];
-
 /// What the generator is to do.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
@@ -42,8 +39,6 @@ pub(crate) enum Mode {
     Saturate,
     /// Messages or calls per second, as the scenario counts.
     Rate(f64),
-    /// The same, by the kernel's stamps; the generator goes first on its core.
-    Residence(f64),
     Search,
 }
 
@@ -84,16 +79,6 @@ pub(crate) struct Measured {
     /// The median of the 99th percentiles of all tenths of a second.
     #[serde(default)]
     pub(crate) latency_p99_between_stalls_us: Option<f64>,
-    /// From the send call to the kernel's stamp at the backend.
-    #[serde(default)]
-    pub(crate) residence_us: Option<Latency>,
-    #[serde(default)]
-    pub(crate) residence_p99_between_stalls_us: Option<f64>,
-    /// The same of the time that no process of others had, and the share of the messages that fell into it.
-    #[serde(default)]
-    pub(crate) residence_undisturbed_us: Option<Latency>,
-    #[serde(default)]
-    pub(crate) undisturbed_share: Option<f64>,
     pub(crate) generator_limited: bool,
     /// Percentile and microseconds.
     #[serde(default)]
@@ -110,16 +95,11 @@ pub(crate) struct Found {
 
 /// The command line.
 pub(crate) fn command(program: &Path, order: &Order, json: &Path) -> Vec<String> {
-    let mut words = vec![];
-    if matches!(order.mode, Mode::Residence(_)) {
-        words.extend(FIRST_ON_ITS_CORE.map(str::to_owned));
-    }
-    words.push(program.to_string_lossy().into_owned());
+    let mut words = vec![program.to_string_lossy().into_owned()];
     let mut add = |more: &[&str]| words.extend(more.iter().map(|&word| word.to_owned()));
     match order.mode {
         Mode::Saturate => add(&["run", "--rate", "max"]),
         Mode::Rate(rate) => add(&["run", "--rate", &format!("{rate:.0}")]),
-        Mode::Residence(rate) => add(&["run", "--residence", "--rate", &format!("{rate:.0}")]),
         Mode::Search => add(&["search"]),
     }
     add(&["--scenario", &order.scenario.to_string_lossy(), "--target", &order.target]);
@@ -191,8 +171,6 @@ mod tests {
         );
         order.mode = Mode::Saturate;
         assert!(line(&order).starts_with("load run --rate max "));
-        order.mode = Mode::Residence(99.6);
-        assert!(line(&order).starts_with("chrt -f 10 load run --residence --rate 100 --scenario "));
         order.mode = Mode::Search;
         assert!(line(&order).starts_with("load search --scenario "));
     }

@@ -3,12 +3,10 @@
 //! Owns: the command line and the order of the steps. Everything that a comparison consists of is data
 //! (`perf/plan.toml`); the load itself comes from `sipedge-load`, a program of its own.
 
-mod beside;
 mod clock;
 mod generator;
 mod machine;
 mod network;
-mod parked;
 mod plan;
 mod process;
 mod progress;
@@ -20,7 +18,6 @@ mod stats;
 mod summary;
 mod target;
 mod template;
-mod up;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -69,11 +66,12 @@ struct Arguments {
     /// The core of the target.
     #[arg(long, default_value_t = 1)]
     target_core: usize,
-    /// Where results go; default: perf/results for a full comparison, target/perf for anything less.
+    /// Where tables and plots go; default: perf/results for a full comparison, target/perf for anything less. What they are
+    /// made of stays in target/perf.
     #[arg(long)]
     results: Option<PathBuf>,
-    /// Only writes tables and plots again, from the results.json in this folder.
-    #[arg(long, value_name = "FOLDER", conflicts_with = "results")]
+    /// Only writes tables and plots again, from the results.json in this folder: there, or to where `--results` says.
+    #[arg(long, value_name = "FOLDER")]
     render: Option<PathBuf>,
 }
 
@@ -89,7 +87,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), String> {
     if let Some(folder) = &arguments.render {
-        return report::write_all(folder, &Results::read(&folder.join("results.json"))?);
+        let into = arguments.results.as_ref().unwrap_or(folder);
+        return report::write_all(into, &Results::read(&folder.join("results.json"))?);
     }
     let root = fs::canonicalize(&arguments.root)
         .map_err(|error| format!("{}: {error}", arguments.root.display()))?;
@@ -119,12 +118,14 @@ fn run(arguments: &Arguments) -> Result<(), String> {
         if whole { setting.root.join("perf/results") } else { built.join("perf") }
     });
     let machine = machine::Machine::look(&setting.root)?;
-    let folder = results.join(machine.folder());
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let done = rounds::run(&setting, plan, machine, &folder)?;
+    let (folder, raw) = (results.join(machine.folder()), built.join("perf").join(machine.folder()));
+    for folder in [&folder, &raw] {
+        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    let done = rounds::run(&setting, plan, machine, &raw)?;
     report::write_all(&folder, &done)?;
     write(&results.join("latest.md"), &report::short_table(&done))?;
-    println!("results: {}", folder.display());
+    println!("results: {}; each answer: {}", folder.display(), raw.join("results.json").display());
     Ok(())
 }
 

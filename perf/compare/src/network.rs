@@ -3,11 +3,10 @@
 //! Owns: the thread that leaves the machine's network. What it starts inherits namespace and cores; the namespace ends
 //! with its last process, so there is nothing to clean up.
 
-use std::fs::File;
 use std::process::Command;
 use std::thread;
 
-use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns, unshare};
+use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, unshare};
 use nix::unistd::Pid;
 
 /// Runs `work` in a new network namespace in which only the loopback device exists.
@@ -24,22 +23,6 @@ pub(crate) fn in_a_new_one<T: Send>(
                 Ok(status) => Err(format!("ip link set lo up: {status}")),
                 Err(error) => Err(format!("ip: {error} (apt install iproute2)")),
             }
-        });
-        run.join().unwrap_or_else(|_| Err("the run panicked".into()))
-    })
-}
-
-/// Runs `work` in the network of a process.
-pub(crate) fn in_that_of<T: Send>(
-    process: u32,
-    work: impl FnOnce() -> Result<T, String> + Send,
-) -> Result<T, String> {
-    thread::scope(|scope| {
-        let run = scope.spawn(|| {
-            let path = format!("/proc/{process}/ns/net");
-            let network = File::open(&path).map_err(|error| format!("{path}: {error}"))?;
-            setns(network, CloneFlags::CLONE_NEWNET).map_err(|error| format!("{path}: {error}"))?;
-            work()
         });
         run.join().unwrap_or_else(|_| Err("the run panicked".into()))
     })

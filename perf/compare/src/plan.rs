@@ -43,19 +43,11 @@ pub(crate) struct Series {
     /// one socket whole, so a target with several sockets for its address needs 1.
     #[serde(default)]
     pub(crate) burst: Option<u16>,
-    /// Only for `rate` and `residence`: shares of the highest rate of `percent_of`, which is searched once before the rounds.
+    /// Only for `rate`: shares of the highest rate of `percent_of`, which is searched once before the rounds.
     #[serde(default)]
     pub(crate) percents: Vec<u32>,
     #[serde(default)]
     pub(crate) percent_of: Vec<String>,
-    /// Only for `residence`: turns that the targets take in each round, each as long as a run. A turn counts as a round of its
-    /// own.
-    #[serde(default = "one")]
-    pub(crate) turns: u32,
-}
-
-fn one() -> u32 {
-    1
 }
 
 /// How the generator is used.
@@ -68,16 +60,6 @@ pub(crate) enum Kind {
     Search,
     /// The same rates for all targets.
     Rate,
-    /// The same, and only the time from the send call to the kernel's stamp of arrival counts: what else runs on the
-    /// generator's core is no part of it.
-    Residence,
-}
-
-impl Kind {
-    /// Whether its runs have a rate, a share of a target's highest.
-    pub(crate) const fn has_rate(self) -> bool {
-        matches!(self, Self::Rate | Self::Residence)
-    }
 }
 
 /// What the command line leaves of a plan; an empty list leaves everything.
@@ -151,24 +133,16 @@ impl Plan {
 }
 
 impl Series {
-    /// The numbers of the turns of a round.
-    pub(crate) fn turns_of(&self, round: u32) -> std::ops::RangeInclusive<u32> {
-        (round - 1) * self.turns + 1..=round * self.turns
-    }
-
     fn check(&self) -> Result<(), String> {
-        let rate = self.kind.has_rate();
+        let rate = self.kind == Kind::Rate;
         if self.targets.is_empty() {
             return Err("targets: there is none".into());
         }
         if rate == (self.percents.is_empty() || self.percent_of.is_empty()) {
-            return Err("percents and percent_of: both for the kinds \"rate\" and \"residence\", else neither".into());
+            return Err("percents and percent_of: both for the kind \"rate\", else neither".into());
         }
         if !(self.seconds > 0.0 && self.warmup_seconds >= 0.0) {
             return Err("seconds and warmup_seconds: positive numbers".into());
-        }
-        if self.turns == 0 || (self.turns > 1 && self.kind != Kind::Residence) {
-            return Err("turns: 1 or more, for the kind \"residence\"".into());
         }
         if self.percents.iter().any(|percent| !(1..=100).contains(percent)) {
             return Err("percents: 1 to 100".into());
@@ -200,7 +174,6 @@ mod tests {
         refused("seconds = 1\n", "seconds = 1\nsecond = 2\n", "second");
         refused("kind = \"rate\"", "kind = \"saturated\"", "percents");
         refused("percents = [50]", "percents = [500]", "1 to 100");
-        refused("percents = [50]", "percents = [50]\nturns = 5", "turns");
         refused("name = \"b\"", "name = \"a\"", "two series");
         refused("short = [\"a\"]", "short = [\"c\"]", "no series \"c\"");
         refused("peer = \"k\"\n", "", "peer");

@@ -45,16 +45,6 @@ impl Process {
         self.child.try_wait().ok().flatten()
     }
 
-    /// The process that was started.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Sends a signal to it and to all that it started.
-    pub(crate) fn signal(&self, signal: Signal) {
-        self.pids().into_iter().for_each(|pid| send(pid, signal));
-    }
-
     /// It and all that it started, directly or not.
     pub(crate) fn pids(&self) -> Vec<u32> {
         descendants(self.child.id(), &parents())

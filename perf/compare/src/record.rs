@@ -1,4 +1,5 @@
-//! What a comparison leaves behind: `results.json`, from which every table and plot can be made again.
+//! What a comparison leaves behind: `results.json`, from which every table and plot can be made again. The file is large and
+//! stays where things are built: the tree has tables and plots only.
 //!
 //! Owns: the form of that file.
 
@@ -43,11 +44,6 @@ pub(crate) struct Run {
     pub(crate) rate: Option<f64>,
     pub(crate) target_command: String,
     pub(crate) generator_command: String,
-    /// What ran beside it, and the last line that it wrote.
-    #[serde(default)]
-    pub(crate) beside_command: String,
-    #[serde(default)]
-    pub(crate) beside: String,
     /// The generator's answer, or why there is none.
     pub(crate) answer: Option<serde_json::Value>,
     pub(crate) failure: Option<String>,

@@ -4,24 +4,25 @@
 //! Owns: building, the searches that give the rates, the rounds, and one run from start to stop.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::generator::Mode;
+use nix::sys::signal::Signal;
+
+use crate::generator::{self, Mode, Order};
 use crate::machine::{self, Machine};
-use crate::parked::Parked;
 use crate::plan::{Kind, Plan, Series};
+use crate::process::Process;
 use crate::progress::Progress;
 use crate::record::{Results, Run};
-use crate::target::Target;
-use crate::up::Up;
-use crate::{network, write};
+use crate::target::{BACKENDS, Stop, Target, backends};
+use crate::{network, ready, write};
 
-/// Expected seconds for start and end of a run, and of a turn of a target that is up; steps of a search.
+/// Expected seconds for start and end of a run; steps of a search.
 const AROUND_SECONDS: f64 = 1.5;
-const AROUND_TURN_SECONDS: f64 = 0.3;
 const SEARCH_STEPS: f64 = 11.0;
 
 /// Where and how it is run.
@@ -38,10 +39,9 @@ pub(crate) struct Setting {
 
 /// One run that is to be done.
 #[derive(Debug, Clone)]
-pub(crate) struct Step<'a> {
-    /// Of a series with turns this is the number of the turn.
-    pub(crate) round: u32,
-    pub(crate) series: &'a Series,
+struct Step<'a> {
+    round: u32,
+    series: &'a Series,
     target: &'a str,
     kind: Kind,
     percent: Option<u32>,
@@ -85,25 +85,18 @@ pub(crate) fn run(
     let expected = steps.iter().map(Step::expected_seconds).sum();
     let mut progress = Progress::new(steps.len(), expected);
     let mut rates = Rates::new();
-    let mut parked = Parked::default();
     for (index, step) in steps.iter().enumerate() {
-        let run = do_step(setting, step, &mut results, &mut rates, &mut parked, &mut progress)?;
+        let run = do_step(setting, step, &mut results, &mut rates, &mut progress)?;
         results.runs.push(run);
         results.seconds = progress.seconds();
-        if steps.get(index + 1).is_some_and(|next| next.round != step.round) {
-            save(setting, &results, folder)?;
+        if steps.get(index + 1).is_none_or(|next| next.round != step.round) {
+            let text = serde_json::to_string_pretty(&results).map_err(|e| e.to_string())?;
+            // Where this tree lies on this machine is nobody's business.
+            let text = text.replace(&*setting.root.to_string_lossy(), ".");
+            write(&folder.join("results.json"), &text)?;
         }
     }
-    parked.end(&mut results);
-    save(setting, &results, folder)?;
     Ok(results)
-}
-
-fn save(setting: &Setting, results: &Results, folder: &Path) -> Result<(), String> {
-    let text = serde_json::to_string_pretty(results).map_err(|error| error.to_string())?;
-    // Where this tree lies on this machine is nobody's business.
-    let text = text.replace(&*setting.root.to_string_lossy(), ".");
-    write(&folder.join("results.json"), &text)
 }
 
 /// All runs in order. Round 0 are the searches for the rates.
@@ -122,30 +115,14 @@ fn steps(plan: &Plan, rounds: u32) -> Vec<Step<'_>> {
         for series in &plan.series {
             let percents = series.percents.iter().copied().map(Some);
             let percents: Vec<_> =
-                if series.kind.has_rate() { percents.collect() } else { vec![None] };
+                if series.kind == Kind::Rate { percents.collect() } else { vec![None] };
             for percent in percents {
-                for round in series.turns_of(round) {
-                    let step = |target| Step { round, series, target, kind: series.kind, percent };
-                    steps.extend(order(series, round).into_iter().map(step));
-                }
+                let step = |target| Step { round, series, target, kind: series.kind, percent };
+                steps.extend(series.targets.iter().map(|target| step(target.as_str())));
             }
         }
     }
     steps
-}
-
-/// The targets in the order of this turn: each is first, and behind either neighbour, as often as the others. Whole runs,
-/// which start afresh, keep the order of the plan.
-fn order(series: &Series, turn: u32) -> Vec<&str> {
-    let mut targets: Vec<&str> = series.targets.iter().map(String::as_str).collect();
-    if series.turns > 1 {
-        let count = targets.len();
-        targets.rotate_left(turn as usize / 2 % count);
-        if turn % 2 == 1 {
-            targets.reverse();
-        }
-    }
-    targets
 }
 
 impl Step<'_> {
@@ -154,7 +131,6 @@ impl Step<'_> {
         match self.kind {
             Kind::Search => AROUND_SECONDS + SEARCH_STEPS * run,
             Kind::Saturated | Kind::Rate => AROUND_SECONDS + run,
-            Kind::Residence => AROUND_TURN_SECONDS + run,
         }
     }
 
@@ -173,7 +149,6 @@ fn do_step(
     step: &Step<'_>,
     results: &mut Results,
     rates: &mut Rates,
-    parked: &mut Parked,
     progress: &mut Progress,
 ) -> Result<Run, String> {
     let target = results.target(step.target).ok_or_else(|| format!("no target {}", step.target))?;
@@ -189,8 +164,6 @@ fn do_step(
         rate: step.rate(rates),
         target_command: String::new(),
         generator_command: String::new(),
-        beside_command: String::new(),
-        beside: String::new(),
         answer: None,
         failure: None,
     };
@@ -198,16 +171,9 @@ fn do_step(
         (Kind::Search, _) => Ok(Mode::Search),
         (Kind::Saturated, _) => Ok(Mode::Saturate),
         (Kind::Rate, Some(rate)) => Ok(Mode::Rate(rate)),
-        (Kind::Residence, Some(rate)) => Ok(Mode::Residence(rate)),
-        (Kind::Rate | Kind::Residence, None) => {
-            Err("the rate that this is a share of was not found".to_owned())
-        }
+        (Kind::Rate, None) => Err("the rate that this is a share of was not found".to_owned()),
     };
-    let answer = mode.and_then(|mode| match mode {
-        Mode::Residence(_) => parked.measure(setting, step, target, mode, &mut run),
-        _ => measure(setting, step, target, mode, &mut run),
-    });
-    match answer {
+    match mode.and_then(|mode| measure(setting, step, target, mode, &mut run)) {
         Ok(answer) => run.answer = Some(answer),
         Err(failure) => run.failure = Some(failure),
     }
@@ -273,19 +239,69 @@ fn measure(
     mode: Mode,
     run: &mut Run,
 ) -> Result<serde_json::Value, String> {
+    let folder = setting.root.join("target/perf/run");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     network::in_a_new_one(|| {
-        let mut up = Up::start(setting, target, "run")?;
-        let answer = up.load(setting, step, mode, run)?;
-        run.beside = up.end()?;
-        Ok(answer)
+        let mut process = start(setting, target, &folder, run)?;
+        network::pin(&[setting.generator_core])?;
+        let json = folder.join("answer.json");
+        let order = Order {
+            mode,
+            scenario: setting.root.join(format!("perf/scenarios/{}.toml", step.series.scenario)),
+            target: target.address().into(),
+            backends: BACKENDS.map(str::to_owned).to_vec(),
+            seconds: step.series.seconds,
+            warmup_seconds: step.series.warmup_seconds,
+            core: setting.generator_core,
+            target_core: setting.target_core,
+            pids: process.as_ref().map_or_else(Vec::new, Process::pids),
+            seed: u64::from(step.round),
+            burst: step.series.burst,
+        };
+        let command = generator::command(&setting.generator, &order, &json);
+        run.generator_command = command.join(" ");
+        let answer = generator::run(&command, &order, &folder, &json, &setting.interrupted);
+        if let Some(process) = &mut process {
+            if let Some(status) = process.ended() {
+                let log = process.log_tail();
+                return Err(format!("the target ended during the run ({status}):\n{log}"));
+            }
+            process.stop(match target.stop {
+                Stop::Term => Signal::SIGTERM,
+                Stop::Quit => Signal::SIGQUIT,
+            });
+        }
+        answer
     })
 }
 
+/// Starts the target on its cores and waits until it forwards.
+fn start(
+    setting: &Setting,
+    target: &Target,
+    folder: &Path,
+    run: &mut Run,
+) -> Result<Option<Process>, String> {
+    if target.is_direct() {
+        return Ok(None);
+    }
+    let cores = [setting.target_core, setting.generator_core];
+    network::pin(&cores[..target.cores])?;
+    let prepared = target.prepare(&setting.root, folder)?;
+    run.target_command = prepared.command.join(" ");
+    let mut process =
+        Process::start(&prepared.command, &prepared.folder, folder.join("target.log"))?;
+    let address = target.address().parse().expect("our own address is valid");
+    ready::wait(&mut process, address, &backends())?;
+    Ok(Some(process))
+}
+
 /// The targets that take part, with versions, and those that do not.
-type Taking = (Vec<(Target, String)>, BTreeMap<String, String>);
+type Prepared = (Vec<(Target, String)>, BTreeMap<String, String>);
 
 /// Builds what has to be built and asks each for its version.
-fn prepare_targets(setting: &Setting, plan: &Plan) -> Result<Taking, String> {
+fn prepare_targets(setting: &Setting, plan: &Plan) -> Result<Prepared, String> {
     if !setting.generator.exists() {
         return Err(format!(
             "{}: there is no generator; build it first",
@@ -349,24 +365,9 @@ mod tests {
             seconds: 2.0,
             warmup_seconds: 1.0,
             burst: None,
-            turns: 1,
             percents: percents.to_vec(),
             percent_of: if percents.is_empty() { vec![] } else { vec!["k".into(), "l".into()] },
         }
-    }
-
-    #[test]
-    fn each_target_is_first_and_last_as_often_in_turns() {
-        let mut series = series("one", Kind::Residence, &[10]);
-        series.targets = ["a", "b", "c"].map(str::to_owned).to_vec();
-        series.turns = 6;
-        let turns: Vec<Vec<&str>> = series.turns_of(1).map(|turn| order(&series, turn)).collect();
-        for target in ["a", "b", "c"] {
-            let count = |place: usize| turns.iter().filter(|turn| turn[place] == target).count();
-            assert_eq!((count(0), count(2)), (2, 2), "{target} in {turns:?}");
-        }
-        series.turns = 1;
-        assert_eq!(order(&series, 1), ["a", "b", "c"]);
     }
 
     #[test]

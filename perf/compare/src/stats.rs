@@ -13,12 +13,7 @@ pub(crate) struct Spread {
     pub(crate) max: f64,
     /// Rounds that had a value.
     pub(crate) rounds: usize,
-    /// Of many rounds: where their true median is in 95 of 100 cases, whatever the distribution (order statistics).
-    pub(crate) interval: Option<(f64, f64)>,
 }
-
-/// Fewer rounds say little about where their median would be another time.
-const ROUNDS_OF_AN_INTERVAL: usize = 20;
 
 impl Spread {
     /// Of the values that are there; `None` when there are none.
@@ -33,9 +28,7 @@ impl Spread {
         } else {
             f64::midpoint(values[middle - 1], values[middle])
         };
-        let interval = interval_place(values.len());
-        let interval = interval.map(|place| (values[place], values[values.len() - 1 - place]));
-        Some(Self { median, min, max, rounds: values.len(), interval })
+        Some(Self { median, min, max, rounds: values.len() })
     }
 
     /// Of the quotients of the rounds in which both are there.
@@ -52,35 +45,13 @@ impl Spread {
     }
 }
 
-/// The place, from either end of so many sorted values, where the 95 % interval of the median ends: a value is below the
-/// median as often as a coin falls on one side.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
-fn interval_place(values: usize) -> Option<usize> {
-    if values < ROUNDS_OF_AN_INTERVAL {
-        return None;
-    }
-    let count = values as f64;
-    Some(((count - 1.96 * count.sqrt()) / 2.0).floor() as usize - 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(values: &[f64], median: f64, min: f64, max: f64) {
         let spread = Spread::of(values.iter().copied().map(Some)).expect("there are values");
-        assert_eq!(spread, Spread { median, min, max, rounds: values.len(), interval: None });
-    }
-
-    #[test]
-    fn of_many_rounds_the_interval_of_the_median_is_known() {
-        let spread = Spread::of((1..=20).map(|n| Some(f64::from(n)))).expect("values");
-        // From tables of the binomial distribution: the 6th and the 15th of 20 hold it with 95.9 %; a normal one for the
-        // binomial is a place more careful at most.
-        assert_eq!(spread.interval, Some((5.0, 16.0)));
-        let spread = Spread::of((1..=100).map(|n| Some(f64::from(n)))).expect("values");
-        // 40th and 61st hold it with 96.5 %.
-        assert_eq!(spread.interval, Some((40.0, 61.0)));
+        assert_eq!(spread, Spread { median, min, max, rounds: values.len() });
     }
 
     #[test]

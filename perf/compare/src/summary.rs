@@ -31,13 +31,6 @@ pub(crate) enum Metric {
     /// The median of the 99th percentiles of all tenths of a second.
     P99BetweenStalls,
     P999,
-    /// The same of the time that messages spent in the target and on the way.
-    ResidenceP50,
-    ResidenceP99,
-    /// Of the messages in slices in which no process of others ran.
-    ResidenceP99Undisturbed,
-    ResidenceP99BetweenStalls,
-    ResidenceP999,
     /// The highest rate with less than 0.1 % lost.
     MaxRate,
 }
@@ -50,15 +43,6 @@ impl Metric {
             Kind::Rate => {
                 &[Self::P50, Self::P99, Self::P99BetweenStalls, Self::P999, Self::Cpu, Self::Core]
             }
-            Kind::Residence => &[
-                Self::ResidenceP50,
-                Self::ResidenceP99,
-                Self::ResidenceP99Undisturbed,
-                Self::ResidenceP99BetweenStalls,
-                Self::ResidenceP999,
-                Self::Cpu,
-                Self::Core,
-            ],
             Kind::Search => &[Self::MaxRate],
         }
     }
@@ -76,11 +60,6 @@ impl Metric {
             Self::P99 => Some(measured.latency_us?.p99),
             Self::P99BetweenStalls => measured.latency_p99_between_stalls_us,
             Self::P999 => Some(measured.latency_us?.p999),
-            Self::ResidenceP50 => Some(measured.residence_us?.p50),
-            Self::ResidenceP99 => Some(measured.residence_us?.p99),
-            Self::ResidenceP99Undisturbed => Some(measured.residence_undisturbed_us?.p99),
-            Self::ResidenceP99BetweenStalls => measured.residence_p99_between_stalls_us,
-            Self::ResidenceP999 => Some(measured.residence_us?.p999),
             Self::MaxRate => None,
         }
     }
@@ -138,7 +117,7 @@ pub(crate) fn groups(results: &Results) -> Vec<Group<'_>> {
     let mut groups = vec![];
     for series in &results.plan.series {
         let percents: Vec<Option<u32>> = match series.kind {
-            Kind::Rate | Kind::Residence => series.percents.iter().copied().map(Some).collect(),
+            Kind::Rate => series.percents.iter().copied().map(Some).collect(),
             Kind::Saturated | Kind::Search => vec![None],
         };
         groups.extend(percents.into_iter().map(|percent| group(results, series, percent)));
@@ -156,7 +135,7 @@ fn group<'a>(results: &Results, series: &'a Series, percent: Option<u32>) -> Gro
                     && run.target == target
             })
         };
-        (1..=results.rounds * series.turns).map(found).collect()
+        (1..=results.rounds).map(found).collect()
     };
     let direct = results.targets.iter().map(|(target, _)| target).find(|t| t.is_direct());
     let direct = direct.map(|target| of(&target.name));
@@ -214,7 +193,7 @@ fn marks(target: Option<&Target>, kind: Kind, runs: &[Option<&Run>]) -> Marks {
             marks.not_full += usize::from(kind == Kind::Saturated && !full);
             marks.wrong += usize::from(target.is_some_and(|target| is_wrong(target, &measured)));
             let lost = measured.lost > measured.sent * LOST_SHARE_MAX;
-            marks.lost += usize::from(kind.has_rate() && lost);
+            marks.lost += usize::from(kind == Kind::Rate && lost);
         }
     }
     marks

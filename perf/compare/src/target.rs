@@ -14,9 +14,6 @@ use crate::write;
 
 /// Where every target listens, and the backends behind it: in a network of its own, so always the same.
 pub(crate) const LISTEN: &str = "127.0.0.1:5060";
-/// Where those listen that can be watched, and where who watches has a sink for traces.
-const ADMIN: &str = "127.0.0.1:9060";
-const SINK: &str = "127.0.0.1:9061";
 /// Where the generator answers.
 pub(crate) const BACKENDS: [&str; 4] =
     ["127.0.0.1:5071", "127.0.0.1:5072", "127.0.0.1:5073", "127.0.0.1:5074"];
@@ -40,10 +37,6 @@ pub(crate) struct Target {
     /// Further placeholders for command and templates.
     #[serde(default)]
     pub(crate) values: BTreeMap<String, String>,
-    /// A program that runs beside it on the generator's core. It writes `ready` when the run may begin, and fails the run when
-    /// it ends by itself or with an error.
-    #[serde(default)]
-    pub(crate) beside: Vec<String>,
     /// How to build it, from the root of the repository.
     #[serde(default)]
     pub(crate) build: Vec<String>,
@@ -93,7 +86,6 @@ fn one() -> usize {
 #[derive(Debug, Clone)]
 pub(crate) struct Prepared {
     pub(crate) command: Vec<String>,
-    pub(crate) beside: Vec<String>,
     pub(crate) folder: PathBuf,
 }
 
@@ -128,34 +120,26 @@ impl Target {
     }
 
     /// Fills in command and templates; the templates are written into `folder`.
-    pub(crate) fn prepare(
-        &self,
-        root: &Path,
-        folder: &Path,
-        core: usize,
-    ) -> Result<Prepared, String> {
-        let values = self.values(root, folder, core)?;
+    pub(crate) fn prepare(&self, root: &Path, folder: &Path) -> Result<Prepared, String> {
+        let values = self.values(root, folder);
         for name in &self.templates {
             let path = root.join("perf/targets/templates").join(name);
             let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
             let text = values.expand(&text).map_err(|e| format!("{}: {e}", path.display()))?;
             write(&folder.join(name), &text)?;
         }
-        let expand = |words: &[String]| {
-            let words = words.iter().map(|word| values.expand(word)).collect::<Result<_, _>>();
-            words.map_err(|error| format!("target {}: {error}", self.name))
-        };
-        let (command, beside) = (expand(&self.command)?, expand(&self.beside)?);
-        Ok(Prepared { command, beside, folder: folder.to_owned() })
+        let expand = |word: &String| values.expand(word);
+        let command = self.command.iter().map(expand).collect::<Result<_, _>>();
+        let command = command.map_err(|error| format!("target {}: {error}", self.name))?;
+        Ok(Prepared { command, folder: folder.to_owned() })
     }
 
     /// Fills in one word of a command.
     pub(crate) fn expand(&self, word: &str, root: &Path) -> Result<String, String> {
-        self.values(root, root, 0)?.expand(word)
+        self.values(root, root).expand(word)
     }
 
-    /// The target's own may hold the others.
-    fn values(&self, root: &Path, folder: &Path, core: usize) -> Result<Values, String> {
+    fn values(&self, root: &Path, folder: &Path) -> Values {
         let mut values = Values::default();
         let mut address = |name: String, text: &str| {
             let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
@@ -164,8 +148,6 @@ impl Target {
             values.set(name, text);
         };
         address("LISTEN".into(), LISTEN);
-        address("ADMIN".into(), ADMIN);
-        address("SINK".into(), SINK);
         for (index, backend) in BACKENDS.iter().enumerate() {
             address(format!("BACKEND_{}", index + 1), backend);
         }
@@ -174,12 +156,10 @@ impl Target {
         values.set("ROOT", root.to_string_lossy());
         values.set("BUILT", root.join("target").to_string_lossy());
         values.set("CORES", self.cores.to_string());
-        values.set("TARGET_CORE", core.to_string());
-        let common = values.clone();
         for (name, value) in &self.values {
-            values.set(name, common.expand(value)?);
+            values.set(name, value);
         }
-        Ok(values)
+        values
     }
 }
 
@@ -199,7 +179,7 @@ mod tests {
     #[test]
     fn the_command_is_filled_in() {
         let target = Target::parse(FLOOR).expect("valid");
-        let prepared = target.prepare(Path::new("/r"), Path::new("/f"), 1).expect("all is known");
+        let prepared = target.prepare(Path::new("/r"), Path::new("/f")).expect("all is known");
         assert_eq!(prepared.command[..2], ["/r/target/floor", LISTEN]);
         assert_eq!(prepared.command[2].split(',').count(), 4);
         assert_eq!(prepared.command[3], "fast");
@@ -212,10 +192,7 @@ mod tests {
         assert!(error.contains("colour"), "{error}");
         assert!(Target::parse(&format!("{FLOOR}cores = 3\n")).is_err());
         let target = Target::parse(&FLOOR.replace("MODE =", "OTHER =")).expect("valid");
-        assert!(target.prepare(Path::new("/r"), Path::new("/f"), 1).is_err());
-        let target = Target::parse(&FLOOR.replace("fast", "core @TARGET_CORE@")).expect("valid");
-        let prepared = target.prepare(Path::new("/r"), Path::new("/f"), 7).expect("known");
-        assert_eq!(prepared.command[3], "core 7");
+        assert!(target.prepare(Path::new("/r"), Path::new("/f")).is_err());
     }
 
     #[test]
@@ -229,7 +206,7 @@ mod tests {
             if path.extension().is_some_and(|end| end == "toml") {
                 let name = path.file_stem().expect("a name").to_string_lossy();
                 let target = Target::read(&root, &name).unwrap_or_else(|error| panic!("{error}"));
-                target.prepare(&root, &folder, 1).unwrap_or_else(|error| panic!("{error}"));
+                target.prepare(&root, &folder).unwrap_or_else(|error| panic!("{error}"));
                 seen += 1;
             }
         }

@@ -104,10 +104,6 @@ struct RunArguments {
     /// With `--rate max`: flows under way at once.
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     window: u64,
-    /// Measure, too, from the send call to the kernel's stamp at the backend, and sleep in between instead of watching the
-    /// clock: what shares the generator's core is no part of that. It must go first there: start it by `chrt -f 10`.
-    #[arg(long)]
-    residence: bool,
     /// Measure first what the generator carries alone, 3 seconds for each of two runs.
     #[arg(long)]
     headroom: bool,
@@ -191,8 +187,7 @@ fn work(command: Command) -> Result<(), Failure> {
                 Pace::PerSecond(rate) => Rate::PerSecond(rate),
                 Pace::Max => Rate::Saturate { window: arguments.window },
             };
-            let mut setup = setup(&arguments.common, Some(&arguments.of_target), pace)?;
-            setup.residence = arguments.residence;
+            let setup = setup(&arguments.common, Some(&arguments.of_target), pace)?;
             let alone = arguments
                 .headroom
                 .then(|| headroom(&Setup { seconds: 3.0, ..setup.clone() }))
@@ -255,7 +250,6 @@ fn setup(common: &Common, of_target: Option<&OfTarget>, rate: Rate) -> Result<Se
         target_core: common.target_core,
         seed: common.seed,
         burst_max: usize::from(common.burst),
-        residence: false,
         progress: !common.quiet,
     })
 }

@@ -1,13 +1,12 @@
 //! The loop: send what is due, take what arrived, hang up, flush; again.
 //!
-//! Owns: the sockets, the pace and the loop's own account of its time. It never sleeps, unless it is to measure residence;
-//! nothing is allocated per message except the route set of a call. Times are nanoseconds since the clock started.
+//! Owns: the sockets, the pace and the loop's own account of its time. It never sleeps and never waits; nothing is
+//! allocated per message except the route set of a call. Times are nanoseconds since the clock started.
 
 mod parties;
 mod port;
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 pub use parties::Target;
 
@@ -15,7 +14,6 @@ use parties::Parties;
 use port::Port;
 
 use crate::clock::Clock;
-use crate::others::{self, Others};
 use crate::scenario::{Flow, Scenario};
 use crate::schedule::Schedule;
 use crate::sockets::{self, Batch, Burst};
@@ -31,15 +29,6 @@ const PATIENCE_NS: u64 = 200_000_000;
 /// Turns of a saturating run begin at least this far apart, so that sends and receives come in long batches and the
 /// target's sockets are left alone in between. At 500,000 messages in a second 150 gather; the window is larger.
 const SATURATING_TURN_NS: u64 = 300_000;
-
-/// A generator that measures residence sleeps until the next send when that is at least so far away. It need not be awake
-/// when something arrives: the kernel says when that was.
-const SLEEP_NS_MIN: u64 = 20_000;
-/// It sleeps no longer than this, so that backends answer.
-const SLEEP_NS_MAX: u64 = 1_000_000;
-/// It leaves out what it should have sent so long ago: to catch up it would send a burst that nobody meant, and the target
-/// would be measured with it. What it leaves out counts as not sent.
-const LATE_NS_MAX: u64 = 1_000_000;
 
 /// How fast flows start.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,10 +54,6 @@ pub(crate) struct Options<'a> {
     pub(crate) rate: Rate,
     /// Longest burst of equal datagrams.
     pub(crate) burst_max: usize,
-    /// Measure from the send call to the kernel's stamp of arrival, and sleep in between.
-    pub(crate) residence: bool,
-    /// Processes that belong to what is measured, beside those of the session.
-    pub(crate) pids: &'a [u32],
 }
 
 /// What the loop says about itself.
@@ -87,19 +72,11 @@ pub(crate) struct Effort {
 pub(crate) struct Engine {
     pub(crate) clock: Clock,
     parties: Parties,
-    /// What backends and callers receive into. Two, as the space for a stamp is lost in each that a datagram without one was
-    /// read into.
-    to_backends: Batch,
-    to_callers: Batch,
+    batch: Batch,
     rate: Rate,
     schedule: Schedule,
     /// After this, a flow has lost a message.
     patience_ns: u64,
-    /// It measures residence: it sleeps when nothing is due.
-    sleeps: bool,
-    /// Who else uses the machine while it measures residence, and when that is asked the next time.
-    others: Option<Others>,
-    slice_end_ns: u64,
     /// Callers are asked for responses, all of them in each turn.
     hears_all: bool,
     next_caller: usize,
@@ -128,9 +105,6 @@ impl Engine {
         for address in options.backends {
             let socket = sockets::open(*address)
                 .map_err(|error| bind(error, format!("backend at {address}")))?;
-            if options.residence {
-                sockets::stamp(&socket)?;
-            }
             backends.push(Port::new(socket, options.burst_max)?);
         }
         let per_second = match options.rate {
@@ -140,14 +114,10 @@ impl Engine {
         let Options { scenario, seed, target, .. } = *options;
         Ok(Self {
             parties: Parties::new(scenario, seed, target, callers, backends),
-            to_backends: Batch::new(),
-            to_callers: Batch::new(),
+            batch: Batch::new(),
             rate: options.rate,
             schedule: Schedule::new(scenario.arrivals, per_second, seed),
             patience_ns: PATIENCE_NS + u64::from(scenario.hold_ms) * 1_000_000,
-            sleeps: options.residence,
-            others: options.residence.then(|| Others::find(options.pids)).transpose()?,
-            slice_end_ns: 0,
             hears_all: scenario.flow != Flow::Requests,
             next_caller: 0,
             next_turn_ns: 0,
@@ -162,7 +132,6 @@ impl Engine {
     pub(crate) fn measure(&mut self, from_ns: u64, to_ns: u64) {
         self.window_ns = (from_ns, to_ns);
         self.next_turn_ns = 0;
-        self.slice_end_ns = 0;
         self.clock = Clock::start();
     }
 
@@ -209,9 +178,6 @@ impl Engine {
 
     /// One turn; says what time it is. `starts` allows new flows.
     pub(crate) fn turn(&mut self, starts: bool) -> u64 {
-        if self.sleeps {
-            self.sleep();
-        }
         let mut now_ns = self.clock.now_ns();
         while now_ns < self.next_turn_ns {
             std::hint::spin_loop();
@@ -232,7 +198,6 @@ impl Engine {
         self.parties.callers.iter_mut().chain(&mut self.parties.backends).for_each(Port::flush);
         self.parties.flows.give_up(now_ns.saturating_sub(self.patience_ns));
         let end_ns = self.clock.now_ns();
-        self.end_slice(end_ns);
         self.effort.turns += 1;
         self.effort.busy_ns += if worked { end_ns - now_ns } else { 0 };
         if let Rate::Saturate { window } = self.rate {
@@ -242,23 +207,6 @@ impl Engine {
             self.effort.held_back += u64::from(drained && open * 2 >= window);
         }
         end_ns
-    }
-
-    /// Asks what others had of the last slice, when that is over.
-    fn end_slice(&mut self, now_ns: u64) {
-        if let Some(others) = self.others.as_mut().filter(|_| now_ns >= self.slice_end_ns) {
-            self.parties.tally.undisturbed.close(others.spent_ns());
-            self.slice_end_ns = now_ns + others::SLICE_NS;
-        }
-    }
-
-    /// Until the next send, or not at all when that is near.
-    #[expect(clippy::disallowed_methods, reason = "a schedule is kept by the clock")]
-    fn sleep(&self) {
-        let left_ns = self.schedule.peek_ns().saturating_sub(self.clock.now_ns());
-        if left_ns >= SLEEP_NS_MIN {
-            std::thread::sleep(Duration::from_nanos(left_ns.min(SLEEP_NS_MAX)));
-        }
     }
 
     fn start_due(&mut self, now_ns: u64) {
@@ -277,12 +225,8 @@ impl Engine {
                 return;
             }
             self.schedule.advance();
-            if self.sleeps && now_ns - intended_ns > LATE_NS_MAX {
-                continue;
-            }
             let measured = (self.window_ns.0..self.window_ns.1).contains(&intended_ns);
-            let sent_ns = if self.sleeps { self.clock.now_ns() } else { now_ns };
-            self.parties.begin(intended_ns, sent_ns, measured);
+            self.parties.begin(intended_ns, measured);
             self.written.push(if measured { intended_ns } else { u64::MAX });
         }
     }
@@ -317,20 +261,17 @@ impl Engine {
     fn receive_from(&mut self, side: Side) -> (usize, bool) {
         let mut received = 0;
         for _ in 0..RECEIVES_PER_TURN_MAX {
-            let (port, batch) = match side {
-                Side::Backend(at) => (&self.parties.backends[at], &mut self.to_backends),
-                Side::Caller(at) => (&self.parties.callers[at], &mut self.to_callers),
+            let port = match side {
+                Side::Backend(at) => &self.parties.backends[at],
+                Side::Caller(at) => &self.parties.callers[at],
             };
-            let count = batch.receive(&port.socket);
+            let count = self.batch.receive(&port.socket);
             if count > 0 {
                 let now_ns = self.clock.now_ns();
                 for at in 0..count {
-                    let datagram = batch.datagram(at);
+                    let datagram = self.batch.datagram(at);
                     match side {
-                        Side::Backend(to) => {
-                            let stamp_ns = batch.stamp(at).map(|stamp| self.clock.of_stamp(stamp));
-                            self.parties.at_backend(to, datagram, now_ns, stamp_ns);
-                        }
+                        Side::Backend(to) => self.parties.at_backend(to, datagram, now_ns),
                         Side::Caller(to) => self.parties.at_caller(to, datagram, now_ns),
                     }
                 }
@@ -349,36 +290,4 @@ impl Engine {
 enum Side {
     Backend(usize),
     Caller(usize),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_nobody_disturbs_is_kept_whoever_else_is_here() {
-        let scenario = include_str!("../../scenarios/requests.toml");
-        let scenario = Scenario::parse(scenario).expect("a scenario");
-        let process = u8::try_from(std::process::id() % 200 + 20).expect("below 220");
-        let mut engine = Engine::new(&Options {
-            scenario: &scenario,
-            seed: 7,
-            target: Target::Direct,
-            backends: &[SocketAddr::from(([127, process, 250, 1], 7001))],
-            callers: IpAddr::from([127, process, 250, 2]),
-            rate: Rate::PerSecond(2_000.0),
-            burst_max: 64,
-            residence: true,
-            pids: &[],
-        })
-        .expect("sockets");
-        engine.others = Some(Others::default());
-        engine.measure(0, u64::MAX);
-        while engine.turn(true) < 20 * others::SLICE_NS {}
-        let (undisturbed, all) = (&engine.tally().undisturbed, engine.tally().residence.len());
-        let share = undisturbed.kept().len() as f64 / all as f64;
-        assert!((undisturbed.share() - share).abs() < 1e-9, "{} {share}", undisturbed.share());
-        // All but two slices at each end, and a slice may be long on a machine that stands still for a while.
-        assert!(share > 0.2 && share < 1.0, "{share} of {all}");
-    }
 }

@@ -64,8 +64,6 @@ pub(crate) const NO_BACKEND: u8 = u8::MAX;
 pub(crate) struct Record {
     number: u64,
     pub(crate) intended_ns: u64,
-    /// Before the send call of the first request.
-    pub(crate) sent_ns: u64,
     sent: u8,
     arrived: u8,
     /// The backend that got the first request.
@@ -80,7 +78,6 @@ pub(crate) struct Record {
 const EMPTY: Record = Record {
     number: u64::MAX,
     intended_ns: 0,
-    sent_ns: 0,
     sent: 0,
     arrived: 0,
     backend: NO_BACKEND,
@@ -141,15 +138,14 @@ impl Flows {
     }
 
     /// Begins a flow.
-    pub(crate) fn begin(&mut self, intended_ns: u64, sent_ns: u64, measured: bool) -> u64 {
+    pub(crate) fn begin(&mut self, intended_ns: u64, measured: bool) -> u64 {
         let number = self.next;
         self.next += 1;
         self.open += 1;
         let slot = slot(number);
         self.retire(slot);
         let sent = Step::Request.bit();
-        let closed = false;
-        self.ring[slot] = Record { number, intended_ns, sent_ns, sent, measured, closed, ..EMPTY };
+        self.ring[slot] = Record { number, intended_ns, sent, measured, closed: false, ..EMPTY };
         number
     }
 
@@ -219,9 +215,9 @@ mod tests {
     #[test]
     fn what_was_sent_and_did_not_arrive_is_lost() {
         let mut flows = Flows::new();
-        let first = flows.begin(10, 11, true);
-        let second = flows.begin(20, 21, true);
-        let warm_up = flows.begin(30, 31, false);
+        let first = flows.begin(10, true);
+        let second = flows.begin(20, true);
+        let warm_up = flows.begin(30, false);
         let record = flows.find(first).expect("there");
         assert!(record.mark_arrived(Step::Request));
         assert!(!record.mark_arrived(Step::Request), "a duplicate");
@@ -240,7 +236,7 @@ mod tests {
     fn losses_are_kept_when_the_ring_goes_round() {
         let mut flows = Flows::new();
         for at in 0..FLOWS_MAX as u64 + 5 {
-            flows.begin(at, at, true);
+            flows.begin(at, true);
         }
         assert_eq!(flows.lost().0, FLOWS_MAX as u64 + 5);
         assert_eq!(flows.open(), FLOWS_MAX as u64);

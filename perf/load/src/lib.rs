@@ -20,7 +20,6 @@ mod dialog;
 mod engine;
 mod flows;
 mod machine;
-mod others;
 mod pattern;
 mod random;
 mod schedule;

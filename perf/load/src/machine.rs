@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::net::SocketAddr;
 
 use nix::sched::{CpuSet, sched_setaffinity};
@@ -18,17 +17,6 @@ pub(crate) fn pin(core: usize) -> std::io::Result<()> {
     let mut set = CpuSet::new();
     set.set(core)?;
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
-}
-
-/// The kernel's answer to how long a core may take to wake up (PM QoS, `Documentation/power/pm_qos_interface.rst`).
-const WAKE_UP_LATENCY: &str = "/dev/cpu_dma_latency";
-
-/// As long as the file is open, idle cores wait without sleeping: what it takes to wake one up, which for a virtual machine is
-/// up to its host, is then no part of what is measured. `cyclictest` does the same.
-pub(crate) fn keep_cores_awake() -> std::io::Result<fs::File> {
-    let mut file = fs::File::options().write(true).open(WAKE_UP_LATENCY)?;
-    file.write_all(&0_i32.to_ne_bytes())?;
-    Ok(file)
 }
 
 /// CPU time of threads, by their id.

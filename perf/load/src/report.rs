@@ -111,14 +111,6 @@ pub struct Report {
     pub latency_us: Quantiles,
     /// Of each tenth of a second the 99th percentile of that, and of these the median: what it is between stalls.
     pub latency_p99_between_stalls_us: Option<f64>,
-    /// From the send call to the kernel's stamp at the backend, where that was asked for: the target's part alone.
-    pub residence_us: Option<Quantiles>,
-    /// Of each tenth of a second the 99th percentile of that, and of these the median.
-    pub residence_p99_between_stalls_us: Option<f64>,
-    /// The same of the time in which no process of others and no keeper of the machine's memory ran.
-    pub residence_undisturbed_us: Option<Quantiles>,
-    /// Share of the messages that fell into it.
-    pub undisturbed_share: Option<f64>,
     /// From the intended moment to the 200 at the caller.
     pub response_latency_us: Option<Quantiles>,
     /// From the intended moment to behind the send call: how late the generator was.

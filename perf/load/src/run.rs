@@ -52,9 +52,6 @@ pub struct Setup {
     pub seed: u64,
     /// Longest burst of equal datagrams in one send call.
     pub burst_max: usize,
-    /// Measure from the send call to the kernel's stamp at the backend, and sleep in between: what else runs on the
-    /// generator's core is no part of it then, if the generator goes first there (`chrt -f 10`).
-    pub residence: bool,
     /// Say on stderr how it goes, each second.
     pub progress: bool,
 }
@@ -92,7 +89,6 @@ pub fn run(setup: &Setup) -> std::io::Result<Report> {
     if let Some(core) = setup.core {
         machine::pin(core)?;
     }
-    let awake = setup.residence.then(machine::keep_cores_awake);
     let mut engine = Engine::new(&Options {
         scenario: &setup.scenario,
         seed: setup.seed,
@@ -101,8 +97,6 @@ pub fn run(setup: &Setup) -> std::io::Result<Report> {
         callers: setup.callers,
         rate: setup.rate,
         burst_max: setup.burst_max,
-        residence: setup.residence,
-        pids: &setup.pids,
     })?;
     let (from_ns, to_ns) = (nanoseconds(setup.warmup), nanoseconds(setup.warmup + setup.seconds));
     let drops = Drops::begin(setup);
@@ -121,12 +115,7 @@ pub fn run(setup: &Setup) -> std::io::Result<Report> {
     let last = sample(setup, &engine);
     settle(&mut engine);
     let drops = drops.end(setup);
-    let mut report = report(setup, &engine, [first, last], drops);
-    if let Some(Err(error)) = awake {
-        report.generator_limits.push(format!("its cores may have slept ({error})"));
-        report.generator_limited = true;
-    }
-    Ok(report)
+    Ok(report(setup, &engine, [first, last], drops))
 }
 
 fn nanoseconds(seconds: f64) -> u64 {
@@ -191,7 +180,6 @@ fn report(setup: &Setup, engine: &Engine, [first, last]: [Sample; 2], drops: Dro
     let core_ns = core.map(|(first, last)| last.saturating_sub(first));
     let own_ns = last.own_ns.zip(first.own_ns).map_or(0, |(last, first)| last - first);
     let effort = engine.effort;
-    let undisturbed = tally.undisturbed.kept();
     let mut report = Report {
         scenario: setup.scenario.name.clone(),
         rate_offered: match setup.rate {
@@ -227,10 +215,6 @@ fn report(setup: &Setup, engine: &Engine, [first, last]: [Sample; 2], drops: Dro
         target_cpu_share: process_ns.map(|spent_ns| spent_ns as f64 / window_ns),
         latency_us: Quantiles::of(&tally.latency),
         latency_p99_between_stalls_us: tally.latency_slices.median_us(),
-        residence_us: (!tally.residence.is_empty()).then(|| Quantiles::of(&tally.residence)),
-        residence_p99_between_stalls_us: tally.residence_slices.median_us(),
-        residence_undisturbed_us: (!undisturbed.is_empty()).then(|| Quantiles::of(undisturbed)),
-        undisturbed_share: setup.residence.then(|| tally.undisturbed.share()),
         response_latency_us: (!tally.response_latency.is_empty())
             .then(|| Quantiles::of(&tally.response_latency)),
         lag_us: Quantiles::of(&tally.lag),
@@ -266,7 +250,7 @@ fn limits(setup: &Setup, report: &Report, engine: &Engine, begun: u64) -> Vec<St
     if engine.refused() > 0 {
         found.push(format!("{} datagrams refused by the kernel when sent", engine.refused()));
     }
-    if report.generator_core_share < CORE_SHARE_MIN && !setup.residence {
+    if report.generator_core_share < CORE_SHARE_MIN {
         let percent = report.generator_core_share * 100.0;
         found.push(format!("had only {percent:.0} % of its core: something else ran there"));
     }

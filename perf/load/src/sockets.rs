@@ -8,15 +8,12 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
-use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce, ReceiveTimestampns};
+use nix::sys::socket::sockopt::{RcvBuf, RcvBufForce};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg,
-    sendmsg, setsockopt,
+    ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmsg, setsockopt,
 };
-use nix::sys::time::TimeSpec;
 
 /// Datagrams of one receive call.
 const BATCH_MAX: usize = 64;
@@ -50,18 +47,11 @@ pub(crate) fn open_caller(ip: IpAddr) -> std::io::Result<UdpSocket> {
     Err(std::io::Error::other("no free port of five digits: see net.ipv4.ip_local_port_range"))
 }
 
-/// Lets the kernel say of each datagram when it came. That costs all traffic of the machine some time for each packet.
-pub(crate) fn stamp(socket: &UdpSocket) -> std::io::Result<()> {
-    Ok(setsockopt(socket, ReceiveTimestampns, &true)?)
-}
-
 /// What one receive call brought.
 pub(crate) struct Batch {
     headers: MultiHeaders<()>,
     buffer: Vec<u8>,
     lengths: [usize; BATCH_MAX],
-    /// When each came, since 1970, from a socket with stamps.
-    stamps: [Option<Duration>; BATCH_MAX],
     /// System calls so far.
     pub(crate) calls: u64,
 }
@@ -69,11 +59,10 @@ pub(crate) struct Batch {
 impl Batch {
     pub(crate) fn new() -> Self {
         Self {
-            headers: MultiHeaders::preallocate(BATCH_MAX, Some(nix::cmsg_space!(TimeSpec))),
+            headers: MultiHeaders::preallocate(BATCH_MAX, None),
             // Written once, so that no page is missing later.
             buffer: vec![1; BATCH_MAX * DATAGRAM_BYTES_MAX],
             lengths: [0; BATCH_MAX],
-            stamps: [None; BATCH_MAX],
             calls: 0,
         }
     }
@@ -90,10 +79,8 @@ impl Batch {
         // EAGAIN: nothing waits. What a peer refused earlier (ECONNREFUSED) is counted as lost.
         let Ok(messages) = received else { return 0 };
         let mut count = 0;
-        for (at, message) in messages.enumerate() {
-            self.lengths[at] = message.bytes;
-            // A control part that was cut has no stamp.
-            self.stamps[at] = message.cmsgs().ok().and_then(|mut parts| parts.find_map(stamp_of));
+        for (length, message) in self.lengths.iter_mut().zip(messages) {
+            *length = message.bytes;
             count += 1;
         }
         count
@@ -105,21 +92,9 @@ impl Batch {
         &self.buffer[start..start + self.lengths[index]]
     }
 
-    /// When the kernel got it, since 1970, if it says so.
-    pub(crate) const fn stamp(&self, index: usize) -> Option<Duration> {
-        self.stamps[index]
-    }
-
     /// Whether a call that brought this many left nothing behind.
     pub(crate) const fn is_drained_by(count: usize) -> bool {
         count < BATCH_MAX
-    }
-}
-
-fn stamp_of(part: ControlMessageOwned) -> Option<Duration> {
-    match part {
-        ControlMessageOwned::ScmTimestampns(time) => Some(time.into()),
-        _ => None,
     }
 }
 
@@ -246,27 +221,5 @@ mod tests {
         assert_eq!((0..count).map(|at| batch.datagram(at)).collect::<Vec<_>>(), texts);
         assert!(Batch::is_drained_by(count));
         assert_eq!(batch.receive(&to), 0);
-    }
-
-    #[test]
-    fn the_kernel_says_when_a_datagram_came_if_it_is_asked() {
-        use crate::clock::Clock;
-        let (from, to) = (loopback(), loopback());
-        let (destination, clock) = (to.local_addr().expect("bound"), Clock::start());
-        for asks in [false, true] {
-            let mut batch = Batch::new();
-            if asks {
-                stamp(&to).expect("a socket of the system");
-            }
-            let before_ns = clock.now_ns();
-            from.send_to(b"x", destination).expect("loopback");
-            let after_ns = clock.now_ns();
-            assert_eq!(batch.receive(&to), 1);
-            let stamp_ns = batch.stamp(0).map(|stamp| clock.of_stamp(stamp));
-            // The two clocks are read one after the other: some microseconds may lie between them, on a loud machine more.
-            let is_between =
-                |ns| (before_ns.saturating_sub(1_000_000)..after_ns + 1_000_000).contains(&ns);
-            assert_eq!(stamp_ns.map(is_between), asks.then_some(true), "{before_ns} {stamp_ns:?}");
-        }
     }
 }

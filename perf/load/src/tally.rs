@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use crate::others::Undisturbed;
-
 /// Longest latency that is told apart: a minute.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
 
@@ -123,11 +121,6 @@ pub(crate) struct Tally {
     pub(crate) latency: Times,
     /// The same by slices.
     pub(crate) latency_slices: Slices,
-    /// From the send call to the kernel's stamp at the backend, where stamps were asked for; the same by slices; and the same
-    /// of the time that nobody else had.
-    pub(crate) residence: Times,
-    pub(crate) residence_slices: Slices,
-    pub(crate) undisturbed: Undisturbed,
     /// From the intended moment to the 200 at the caller.
     pub(crate) response_latency: Times,
     /// From the intended moment to behind the send call.
@@ -154,9 +147,6 @@ impl Tally {
             by_status: BTreeMap::new(),
             latency: Times::new(),
             latency_slices: Slices::new(),
-            residence: Times::new(),
-            residence_slices: Slices::new(),
-            undisturbed: Undisturbed::new(),
             response_latency: Times::new(),
             lag: Times::new(),
         }

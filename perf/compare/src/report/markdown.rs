@@ -13,9 +13,7 @@ const LEGEND: &str = "\
 Each cell: the median over the rounds, with lowest and highest in brackets. `K` is the ratio to {peer}, `F` the ratio \
 to {floor}: the median of the ratios within each round, with lowest and highest. CPU figures are for each message \
 that the target forwarded, requests and responses alike. *Process*: CPU time of all its processes. *Core*: all that \
-the core was busy with, soft interrupts included. In square brackets, of 20 rounds and more: the 95 % interval of the \
-median. *Residence*: from the send call to the kernel's stamp at the backend; *undisturbed*: of the time in which no process of \
-others ran.\n\n\
+the core was busy with, soft interrupts included.\n\n\
 Marks: **G**n: in n rounds the generator was the limit, so the figure is a lower bound of what the target can do. \
 **U**n: in n rounds the target had less than 90 % of its core, so it was not saturated. \
 **S**: the target shares a core with the generator. **L**n: in n rounds more than 0.1 % was lost at this rate. \
@@ -82,13 +80,8 @@ fn table(text: &mut String, group: &Group<'_>) {
     let _ = writeln!(text, "## {}{share}\n", series.title);
     let _ = writeln!(
         text,
-        "Scenario `{}`, {}{} s for each {} after {} s of warm-up.\n",
+        "Scenario `{}`, {} s for each {} after {} s of warm-up.\n",
         series.scenario,
-        if series.turns > 1 {
-            format!("{} turns in each round, ", series.turns)
-        } else {
-            String::new()
-        },
         series.seconds,
         if series.kind == Kind::Search { "step" } else { "run" },
         series.warmup_seconds
@@ -117,11 +110,6 @@ fn heading(metric: Metric) -> &'static str {
         Metric::P99 => "p99, us",
         Metric::P99BetweenStalls => "p99 between stalls, us",
         Metric::P999 => "p99.9, us",
-        Metric::ResidenceP50 => "residence p50, us",
-        Metric::ResidenceP99 => "residence p99, us",
-        Metric::ResidenceP99Undisturbed => "residence p99 undisturbed, us",
-        Metric::ResidenceP99BetweenStalls => "residence p99 between stalls, us",
-        Metric::ResidenceP999 => "residence p99.9, us",
         Metric::MaxRate => "highest rate, /s",
     }
 }
@@ -135,9 +123,6 @@ fn figure(figure: &Figure) -> String {
     for (ratio, name) in [(figure.to_peer, "K"), (figure.to_floor, "F")] {
         if let Some(ratio) = ratio {
             let _ = write!(text, "<br>{} {name}", range(&ratio, 2));
-        }
-        if let Some((low, high)) = ratio.and_then(|ratio| ratio.interval) {
-            let _ = write!(text, " [{low:.2}-{high:.2}]");
         }
     }
     text
@@ -186,21 +171,13 @@ fn commands(text: &mut String, results: &Results) {
     for run in results.runs.iter().filter(|run| run.round <= 1) {
         let percent = run.percent.map_or_else(String::new, |percent| format!(" {percent}%"));
         let _ = writeln!(text, "# {}{percent}: {}", run.series, run.target);
-        for command in [&run.target_command, &run.beside_command, &run.generator_command] {
+        for command in [&run.target_command, &run.generator_command] {
             if !command.is_empty() {
                 let _ = writeln!(text, "{}", without_root(command, results));
             }
         }
     }
     let _ = writeln!(text, "```\n");
-    for run in results.runs.iter().filter(|run| !run.beside.is_empty()) {
-        let _ = writeln!(
-            text,
-            "* round {}, {}, beside {}: {}",
-            run.round, run.series, run.target, run.beside
-        );
-    }
-    let _ = writeln!(text);
 }
 
 /// Paths from the root of the repository.
@@ -263,7 +240,6 @@ pub(crate) fn short_table(results: &Results) -> String {
                 group.series.title, results.plan.peer, results.plan.floor
             ),
             Kind::Rate => write!(text, " {}: p50 added, us |", group.series.title),
-            Kind::Residence => write!(text, " {}: residence p99, us |", group.series.title),
             Kind::Search => write!(text, " {} |", group.series.title),
         };
     }
@@ -312,10 +288,6 @@ fn short_cells(text: &mut String, group: &Group<'_>, row: Option<&Row>) {
         Kind::Rate => {
             let added = figure(Metric::P50).and_then(|p50| p50.added.or(p50.spread));
             write!(text, " {}{mark} |", or_none(added.map(|added| range(&added, 0))))
-        }
-        Kind::Residence => {
-            let p99 = figure(Metric::ResidenceP99).and_then(|p99| p99.spread);
-            write!(text, " {}{mark} |", or_none(p99.map(|p99| range(&p99, 0))))
         }
         Kind::Search => {
             let rate = figure(Metric::MaxRate).and_then(|rate| rate.spread);

@@ -75,8 +75,6 @@ fn made_up_run(
         rate: percent.map(|_| 50_000.0),
         target_command: format!("{target} --run"),
         generator_command: "sipedge-load run".into(),
-        beside_command: String::new(),
-        beside: String::new(),
         answer: Some(json!({
             "sent": 1000, "lost": if target == "kamailio" { 2 } else { 0 }, "duplicated": 0,
             "wrong_backend": if target == "floor" { 1 } else { 0 }, "wrong_bytes": 0, "unexpected": 0,

@@ -108,9 +108,9 @@ impl Parties {
         }
     }
 
-    /// Writes the first request of the next flow, which is sent after `now_ns`.
-    pub(super) fn begin(&mut self, intended_ns: u64, now_ns: u64, measured: bool) {
-        let flow = self.flows.begin(intended_ns, now_ns, measured);
+    /// Writes the first request of the next flow.
+    pub(super) fn begin(&mut self, intended_ns: u64, measured: bool) {
+        let flow = self.flows.begin(intended_ns, measured);
         let plan = self.plan(flow);
         let values = self.values(plan, Identity { flow, step: Step::Request });
         let destination = match self.target {
@@ -138,14 +138,8 @@ impl Parties {
         self.held.len()
     }
 
-    /// A datagram came to a backend, and was read now; the kernel may have said when it came.
-    pub(super) fn at_backend(
-        &mut self,
-        backend: usize,
-        bytes: &[u8],
-        now_ns: u64,
-        stamp_ns: Option<u64>,
-    ) {
+    /// A datagram came to a backend.
+    pub(super) fn at_backend(&mut self, backend: usize, bytes: &[u8], now_ns: u64) {
         self.tally.by_backend[backend] += 1;
         let Some((identity, plan, head)) = self.recognise(bytes) else { return };
         let Identity { flow, step } = identity;
@@ -163,7 +157,7 @@ impl Parties {
             self.tally.duplicated += 1;
             return;
         }
-        let Record { measured, intended_ns, sent_ns, .. } = *record;
+        let (measured, intended_ns) = (record.measured, record.intended_ns);
         self.tally.arrived += u64::from(measured);
         if step == Step::Request {
             record.backend = number;
@@ -171,12 +165,6 @@ impl Parties {
                 let latency_ns = now_ns.saturating_sub(intended_ns);
                 self.tally.latency.record(latency_ns);
                 self.tally.latency_slices.record(now_ns, latency_ns);
-                if let Some(stamp_ns) = stamp_ns {
-                    let residence_ns = stamp_ns.saturating_sub(sent_ns);
-                    self.tally.residence.record(residence_ns);
-                    self.tally.residence_slices.record(now_ns, residence_ns);
-                    self.tally.undisturbed.record(residence_ns);
-                }
             }
         }
         match (self.flow, step) {

@@ -36,7 +36,6 @@ fn setup(test: u8, scenario: &str) -> Setup {
         target_core: None,
         seed: 7,
         burst_max: 64,
-        residence: false,
         progress: false,
     }
 }
@@ -124,48 +123,6 @@ fn a_call_id_that_moves_is_at_the_wrong_backend() {
     assert!(faults > 5 && report.wrong_backend > 0);
     assert!(report.wrong_backend <= faults, "{} of {faults}", report.wrong_backend);
     assert_eq!(counted(&report), [0, report.wrong_backend, 0, 0, 0]);
-}
-
-#[test]
-fn residence_is_the_part_of_the_latency_that_is_the_targets() {
-    for (test, scenario) in [(45, REQUESTS), (46, RESPOND), (47, CALLS)] {
-        let setup = Setup { residence: true, ..setup(test, scenario) };
-        let target = address(test, 2, 5060);
-        let forwarder = Forwarder::start(target, setup.backends.clone(), Fault::None);
-        let report = run(&setup).expect("a run");
-        forwarder.stop();
-        assert_eq!((counted(&report), report.lost, report.responses.lost), ([0; 5], 0, 0));
-        let (residence, latency) = (report.residence_us.expect("asked for"), report.latency_us);
-        // It begins later and ends sooner; the two clocks may be some microseconds apart.
-        let pairs = [
-            (residence.p50, latency.p50),
-            (residence.p99, latency.p99),
-            (residence.max, latency.max),
-        ];
-        for (residence_us, latency_us) in pairs {
-            assert!(
-                residence_us > 0.0 && residence_us < latency_us + 100.0,
-                "{residence_us} {latency_us}"
-            );
-        }
-        // How much is undisturbed depends on who else is here: some of it, or nothing; the engine's own test knows how much.
-        let share = report.undisturbed_share.expect("asked for");
-        let undisturbed = report.residence_undisturbed_us;
-        assert_eq!(share > 0.0, undisturbed.is_some(), "{share}");
-        assert!(share < 1.0 && undisturbed.is_none_or(|kept| kept.max <= residence.max), "{share}");
-    }
-    let (report, _) = run_with(48, REQUESTS, Fault::None);
-    assert!(report.residence_us.is_none() && report.undisturbed_share.is_none(), "nobody asked");
-}
-
-#[test]
-fn who_measures_residence_does_not_catch_up() {
-    let rate = Rate::PerSecond(9_000_000.0);
-    let setup = Setup { rate, target: Target::Direct, residence: true, ..setup(49, REQUESTS) };
-    let report = run(&setup).expect("a run");
-    assert!(report.generator_limited, "{:?}", report.generator_limits);
-    // With all that was due it would be late by a tenth of a second and more.
-    assert!(report.lag_us.p50 < 10_000.0, "{:?}", report.lag_us);
 }
 
 #[test]
