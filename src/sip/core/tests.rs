@@ -15,6 +15,7 @@ mod failover;
 mod held;
 mod messages;
 mod refusals;
+mod walks;
 
 const PHONE: &str = "203.0.113.7:40001";
 

@@ -12,11 +12,8 @@ use crate::sip::message::lex::Cursor;
 use crate::sip::message::{FieldName, Message, NameAddr, Scheme, Span, Uri};
 use crate::sip::token::{FlowToken, TokenKind};
 
-/// Most values of ours on top of a Route list. A spiral through one pool leaves four.
-const POPPED_MAX: usize = 8;
-
-/// Marks the two Record-Routes of one pass through us (RFC 5658 leaves the name open; this is the usual one).
-pub const PAIR_PARAMETER: &[u8] = b"r2";
+/// Most values of ours on top of a Route list. A spiral through one pool leaves four, and Asterisk repeats a pair behind them.
+const OWN_VALUES_MAX: usize = 16;
 
 /// Where our tokens lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +55,17 @@ pub struct RouteSet {
     popped: usize,
     /// The last value became the Request-URI.
     is_unstrict: bool,
+    /// The next hop is a strict router (RFC 3261 16.6 step 6).
+    is_strict_ahead: bool,
+}
+
+impl Along {
+    /// Where it leads.
+    fn address(self) -> SocketAddr {
+        match self {
+            Self::Backend(address) | Self::Flow { remote: address, .. } => address,
+        }
+    }
 }
 
 impl RouteSet {
@@ -80,17 +88,19 @@ impl RouteSet {
             count: 0,
             popped: 0,
             is_unstrict: false,
+            is_strict_ahead: false,
         };
         let bytes = message.bytes;
-        let mut crossing = Crossing { source, is_from_backend, along: None, half: None };
+        let mut crossing = Crossing { source, is_from_backend, along: None, before: b"" };
         let mut last = None;
         let has_own_uri = FlowToken::is_token(uri.user.of(bytes)) && is_own(table, &uri, bytes);
         if has_own_uri {
-            crossing.pass(table, &uri, bytes)?;
+            crossing.pass(table, uri.user.of(bytes))?;
         }
         for value in message.name_addrs(FieldName::Route) {
-            let uri = value.ok().and_then(|v: NameAddr| Uri::parse(bytes, v.uri).ok());
-            let uri = uri.ok_or(RouteError::Refused(Refusal::bad(FieldName::Route)))?;
+            let read = |value: NameAddr| Some((value, Uri::parse(bytes, value.uri).ok()?));
+            let read = value.ok().and_then(read);
+            let (value, uri) = read.ok_or(RouteError::Refused(Refusal::bad(FieldName::Route)))?;
             set.count += 1;
             last = Some(uri);
             if set.next.is_some() {
@@ -98,15 +108,16 @@ impl RouteSet {
             }
             if !is_own(table, &uri, bytes) {
                 set.next = Some(uri);
+                set.is_strict_ahead = !is_loose(&value, &uri, bytes);
                 continue;
             }
             set.popped += 1;
             set.last_own = Some(uri);
-            if set.popped > POPPED_MAX {
+            if set.popped > OWN_VALUES_MAX {
                 return Err(RouteError::Refused(Refusal::new(400, "Too Many Own Routes")));
             }
             if FlowToken::is_token(uri.user.of(bytes)) {
-                crossing.pass(table, &uri, bytes)?;
+                crossing.pass(table, uri.user.of(bytes))?;
             }
         }
         set.along = crossing.along;
@@ -126,12 +137,6 @@ impl RouteSet {
         self.popped = self.popped.min(self.count - 1);
     }
 
-    /// The next hop is a strict router (RFC 3261 16.6 step 6).
-    #[must_use]
-    pub fn is_strict_ahead(&self, bytes: &[u8]) -> bool {
-        self.next.is_some_and(|next| !next.is_loose(bytes))
-    }
-
     /// Records the edits: takes off what is ours, and turns the list for a strict router ahead if `minds_strict`.
     pub fn edit(
         &self,
@@ -140,7 +145,7 @@ impl RouteSet {
         minds_strict: bool,
         edits: &mut Edits,
     ) {
-        let strict = self.next.filter(|_| minds_strict && self.is_strict_ahead(message.bytes));
+        let strict = self.next.filter(|_| minds_strict && self.is_strict_ahead);
         let first_kept = self.popped + usize::from(strict.is_some());
         let behind_kept = self.count - usize::from(self.is_unstrict);
         if first_kept > 0 || behind_kept < self.count {
@@ -164,44 +169,95 @@ fn is_own(table: &Table, uri: &Uri, bytes: &[u8]) -> bool {
     matches!(uri.scheme, Scheme::Sip | Scheme::Sips) && table.is_own(uri.host.of(bytes), uri.port)
 }
 
-/// Follows our tokens from one side to the other.
-struct Crossing {
+/// Follows our tokens from one end to the other.
+struct Crossing<'a> {
     source: SocketAddr,
     is_from_backend: bool,
+    /// Where the walk stands; `None` while it stands at its source.
     along: Option<Along>,
-    /// The first of a pair of Record-Routes; its other half says the same.
-    half: Option<FlowToken>,
+    /// The token of the value before.
+    before: &'a [u8],
 }
 
-impl Crossing {
-    fn pass(&mut self, table: &Table, uri: &Uri, bytes: &[u8]) -> Result<(), RouteError> {
-        let token =
-            FlowToken::open(uri.user.of(bytes), &table.ring).map_err(|_| RouteError::BadToken)?;
-        let is_half = uri.parameter(bytes, PAIR_PARAMETER).is_some();
-        if is_half && self.half.take() == Some(token) {
+impl<'a> Crossing<'a> {
+    /// Both values of a pair carry one token (RFC 5658), whatever became of their parameters on the way: some user agents write
+    /// these behind the brackets.
+    fn pass(&mut self, table: &Table, user: &'a [u8]) -> Result<(), RouteError> {
+        if user == self.before {
             return Ok(());
         }
-        self.half = is_half.then_some(token);
-        self.along = Some(self.cross(&token).ok_or(RouteError::BadToken)?);
-        Ok(())
+        self.before = user;
+        let token = FlowToken::open(user, &table.ring).map_err(|_| RouteError::BadToken)?;
+        let to_client = Along::Flow { local: token.local, remote: token.remote };
+        // Asterisk repeats the Path of a contact behind the route set.
+        if self.along == Some(to_client) {
+            return Ok(());
+        }
+        let far = match self.along {
+            None => self.first_end(&token, to_client),
+            Some(stand) => self.next_end(table, stand, &token, to_client),
+        };
+        let far = far.ok_or(RouteError::BadToken)?;
+        if far.address() != self.source {
+            self.along = Some(far);
+            return Ok(());
+        }
+        // Nothing returns to its sender: the walk stays where it is.
+        self.along.map(|_| ()).ok_or(RouteError::BadToken)
     }
 
-    /// The other side of the token, seen from where the request stands now.
-    fn cross(&self, token: &FlowToken) -> Option<Along> {
-        let to_client = Along::Flow { local: token.local, remote: token.remote };
-        let stands_at_pool = match self.along {
-            Some(Along::Backend(_)) => true,
-            Some(Along::Flow { .. }) => false,
-            None if self.source == token.remote => false,
-            None => self.is_from_backend || token.backend == Some(self.source),
-        };
+    /// The other end of the token, seen from the source of the request.
+    fn first_end(&self, token: &FlowToken, to_client: Along) -> Option<Along> {
+        let stands_at_pool = self.source != token.remote
+            && (self.is_from_backend || token.backend == Some(self.source));
         match token.kind {
             // The registrar's way to a phone; phones see it too (RFC 3327 5.3) and may not use it.
-            TokenKind::Path => stands_at_pool.then_some(to_client),
+            TokenKind::Path => self.is_from_backend.then_some(to_client),
             TokenKind::Dialog if stands_at_pool => Some(to_client),
             TokenKind::Dialog => token.backend.map(Along::Backend),
         }
     }
+
+    /// The other end of a further token, seen from where the walk stands. From a client's flow only a token of its pool leads on.
+    fn next_end(
+        &self,
+        table: &Table,
+        stand: Along,
+        token: &FlowToken,
+        to_client: Along,
+    ) -> Option<Along> {
+        let stands_at_pool = match stand {
+            Along::Backend(_) => true,
+            Along::Flow { remote, .. } => {
+                token.backend == Some(remote) || table.backend_reached_at(remote).is_some()
+            }
+        };
+        match token.kind {
+            // What came from outside has only crossed to the pool in thought: a Path does not lead it out again.
+            TokenKind::Path => (stands_at_pool && self.is_from_backend).then_some(to_client),
+            TokenKind::Dialog if stand == Along::Backend(token.remote) => {
+                token.backend.map(Along::Backend)
+            }
+            TokenKind::Dialog => stands_at_pool.then_some(to_client),
+        }
+    }
+}
+
+/// The router is loose (RFC 3261 16.12): `lr` is in the URI or, where that had no brackets or lost them, behind it.
+fn is_loose(value: &NameAddr, uri: &Uri, bytes: &[u8]) -> bool {
+    if uri.is_loose(bytes) {
+        return true;
+    }
+    let mut behind = Cursor::new(bytes, Span { start: value.uri.end, end: value.value.end });
+    behind.eat_separator(b'>');
+    while behind.eat_separator(b';')
+        && let Ok(parameter) = behind.parameter()
+    {
+        if parameter.name.of(bytes).eq_ignore_ascii_case(b"lr") {
+            return true;
+        }
+    }
+    false
 }
 
 /// Deletes all values but those with a place in `first..behind`, counted over all Route fields.
