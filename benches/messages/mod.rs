@@ -10,7 +10,7 @@ use sipedge::sip::core::Core;
 use sipedge::sip::message::Method;
 use sipedge::sip::outbox::Outbox;
 use sipedge::sip::route::table::{
-    Action, Backend, Key, KeySource, Limits, Listener, Parts, Pool, Rule, Table,
+    Action, Backend, Key, KeySource, Limits, Listener, Parts, PathPolicy, Pool, Rule, Table,
 };
 use sipedge::sip::{ListenerId, Now, Received, Verdict};
 
@@ -42,7 +42,7 @@ pub(crate) fn table() -> Table {
         domains: vec![],
         action: Action::Pool(0),
         record_route: true,
-        path: true,
+        path: PathPolicy::Supported,
     };
     Table::new(Parts {
         shards: 1,

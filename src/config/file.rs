@@ -221,7 +221,16 @@ pub struct Route {
     /// `record_route`.
     pub record_route: Option<At<bool>>,
     /// `path`.
-    pub path: Option<At<bool>>,
+    pub path: Option<At<Word>>,
+}
+
+/// A value that is a word or a truth: `path = "always"`, `path = false`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A text.
+    Text(String),
 }
 
 /// `when = { .. }`.

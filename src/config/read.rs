@@ -254,7 +254,7 @@ fn route(mut section: Section<'_>, span: Range<usize>, problems: &mut Problems) 
         drop: section.boolean("drop", problems),
         mode: section.string("mode", problems),
         record_route: section.boolean("record_route", problems),
-        path: section.boolean("path", problems),
+        path: section.word("path", problems),
     };
     section.finish(problems);
     route

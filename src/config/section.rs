@@ -9,7 +9,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::file::{At, Count};
+use super::file::{At, Count, Word};
 use super::problem::{Problems, did_you_mean};
 
 /// A table under its name, with the keys that were asked for.
@@ -62,6 +62,27 @@ impl<'a> Section<'a> {
                 Some(At { value: false, span })
             }
         }
+    }
+
+    /// A text, or true or false.
+    pub(super) fn word(&mut self, key: &'static str, problems: &mut Problems) -> Option<At<Word>> {
+        let value = self.value(key)?;
+        let span = value.span();
+        let word = match value.get_ref() {
+            DeValue::Boolean(boolean) => Word::Boolean(*boolean),
+            DeValue::String(text) => Word::Text(text.clone().into_owned()),
+            other => {
+                wrong_type(
+                    &span,
+                    &format!("`{key}`"),
+                    "a word in quotes, or false",
+                    other,
+                    problems,
+                );
+                return None;
+            }
+        };
+        Some(At { value: word, span })
     }
 
     /// A number, with a fraction or without.

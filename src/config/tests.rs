@@ -5,7 +5,7 @@ use std::path::Path;
 use super::problem::Severity;
 use super::*;
 use crate::sip::ListenerId;
-use crate::sip::route::table::Action;
+use crate::sip::route::table::{Action, PathPolicy};
 
 mod failover;
 mod load_cap;
@@ -67,7 +67,8 @@ fn the_least_that_runs_has_the_defaults() {
         Target::Address("10.0.0.1:5060".parse().unwrap())
     );
     assert_eq!(config.rules[0].action, Action::Pool(0));
-    assert!(config.rules[0].record_route && config.rules[0].path);
+    assert!(config.rules[0].record_route);
+    assert_eq!(config.rules[0].path, PathPolicy::Supported);
 }
 
 #[test]

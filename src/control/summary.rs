@@ -12,7 +12,7 @@ use crate::config::problem::Problems;
 use crate::config::{Admin, Config, Io, Pool, Steering, Target};
 use crate::sip::balance::Spec;
 use crate::sip::message::Method;
-use crate::sip::route::table::{Action, KeySource, Rule};
+use crate::sip::route::table::{Action, KeySource, PathPolicy, Rule};
 
 /// Backends of a pool that are listed one by one.
 const BACKENDS_SHOWN_MAX: usize = 20;
@@ -218,8 +218,10 @@ pub fn rule_text(config: &Config, rule: &Rule) -> String {
             if !rule.record_route {
                 out.push_str(", not record-routed");
             }
-            if !rule.path {
-                out.push_str(", no Path");
+            match rule.path {
+                PathPolicy::Never => out.push_str(", no Path"),
+                PathPolicy::Supported => {}
+                PathPolicy::Always => out.push_str(", Path for all"),
             }
         }
         Action::Reply(status) => out.push_str(&format!("reply {status}")),

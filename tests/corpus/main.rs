@@ -16,7 +16,7 @@ use sipedge::sip::balance::{Balance, Member, Spec};
 use sipedge::sip::core::Core;
 use sipedge::sip::outbox::Outbox;
 use sipedge::sip::route::table::{
-    Action, Backend, Key, KeySource, Limits, Listener, Parts, Pool, Rule, Table,
+    Action, Backend, Key, KeySource, Limits, Listener, Parts, PathPolicy, Pool, Rule, Table,
 };
 use sipedge::sip::{ListenerId, MESSAGE_BYTES_MAX, Now, Received, Verdict};
 
@@ -49,7 +49,7 @@ fn table() -> Arc<Table> {
         domains: vec![],
         action: Action::Pool(0),
         record_route: true,
-        path: true,
+        path: PathPolicy::Supported,
     };
     let listener = Listener {
         name: "public".into(),

@@ -13,7 +13,7 @@ use sipedge::sip::balance::{Balance, Member, Spec};
 use sipedge::sip::core::Core;
 use sipedge::sip::outbox::Outbox;
 use sipedge::sip::route::table::{
-    Action, Backend, Key, KeySource, Limits, Listener, Parts, Pool, Rule, Table,
+    Action, Backend, Key, KeySource, Limits, Listener, Parts, PathPolicy, Pool, Rule, Table,
 };
 use sipedge::sip::{ListenerId, MESSAGE_BYTES_MAX, Now, Received, Verdict};
 
@@ -60,7 +60,7 @@ fn rule(domain: &str, action: Action) -> Rule {
         domains: vec![domain.into()],
         action,
         record_route: true,
-        path: true,
+        path: PathPolicy::Supported,
     }
 }
 

@@ -9,7 +9,7 @@ use sipedge::sip::balance::{BackendSet, Balance, Member, Spec};
 use sipedge::sip::core::Core;
 use sipedge::sip::outbox::Outbox;
 use sipedge::sip::route::table::{
-    Action, Backend, Key, KeySource, Limits, Listener, Parts, Pool, Rule, Table,
+    Action, Backend, Key, KeySource, Limits, Listener, Parts, PathPolicy, Pool, Rule, Table,
 };
 use sipedge::sip::{ListenerId, Now, Received, Verdict};
 
@@ -105,7 +105,7 @@ impl Shape {
             domains: vec![],
             action: self.reply.map_or(Action::Pool(0), Action::Reply),
             record_route: self.own_routes,
-            path: self.own_routes,
+            path: if self.own_routes { PathPolicy::Supported } else { PathPolicy::Never },
         };
         Table::new(Parts {
             shards: 1,

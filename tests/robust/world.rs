@@ -13,7 +13,7 @@ use sipedge::sip::message::Method;
 use sipedge::sip::outbox::{EXTRAS_MAX, Outbox};
 use sipedge::sip::route::failover::{Failover, StatusSet};
 use sipedge::sip::route::table::{
-    Action, Backend, Key, KeySource, Limits, Listener, Parts, Pool, Rule, Table,
+    Action, Backend, Key, KeySource, Limits, Listener, Parts, PathPolicy, Pool, Rule, Table,
 };
 use sipedge::sip::{Cause, ListenerId, MESSAGE_BYTES_MAX, Now, Received, Verdict};
 
@@ -112,7 +112,7 @@ fn rule(action: Action) -> Rule {
         domains: vec![],
         action,
         record_route: true,
-        path: true,
+        path: PathPolicy::Always,
     }
 }
 

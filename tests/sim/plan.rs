@@ -10,7 +10,7 @@ use sipedge::sip::ListenerId;
 use sipedge::sip::balance::{Balance, LoadCap, Member, Ramp, Spec};
 use sipedge::sip::message::Method;
 use sipedge::sip::route::table::{
-    Action, Backend, Key, KeySource, Limits, Listener, Parts, Pool, Rule, Table,
+    Action, Backend, Key, KeySource, Limits, Listener, Parts, PathPolicy, Pool, Rule, Table,
 };
 
 use super::control::Shape;
@@ -234,6 +234,6 @@ fn rule(methods: Vec<Method>, action: Action) -> Rule {
         domains: vec![],
         action,
         record_route: true,
-        path: true,
+        path: PathPolicy::Always,
     }
 }

@@ -1,12 +1,12 @@
 //! `[[route]]`: conditions and actions of the rules, in their order.
 
 use super::super::address::{is_host_name, literal};
-use super::super::file::{At, File, Route};
+use super::super::file::{At, File, Route, Word};
 use super::super::problem::{Problems, Severity};
 use super::{find_name, within};
 use crate::sip::ListenerId;
 use crate::sip::message::Method;
-use crate::sip::route::table::{Action, Rule};
+use crate::sip::route::table::{Action, PathPolicy, Rule};
 
 const RULES_MAX: usize = u16::MAX as usize;
 
@@ -109,7 +109,7 @@ fn rule(section: &Route, action: Action, file: &File, problems: &mut Problems) -
         listeners: Vec::new(),
         domains: Vec::new(),
         record_route: flag(section.record_route.as_ref(), "record_route", &action, problems),
-        path: flag(section.path.as_ref(), "path", &action, problems),
+        path: path(section.path.as_ref(), &action, problems),
         action,
     };
     for at in values(&when.method, "method", problems) {
@@ -168,11 +168,30 @@ fn method(at: &At<String>, rule: &mut Rule, problems: &mut Problems) {
 
 fn flag(at: Option<&At<bool>>, name: &str, action: &Action, problems: &mut Problems) -> bool {
     let Some(at) = at else { return true };
+    means_something(at, name, action, problems);
+    at.value
+}
+
+fn path(at: Option<&At<Word>>, action: &Action, problems: &mut Problems) -> PathPolicy {
+    let Some(at) = at else { return PathPolicy::default() };
+    means_something(at, "path", action, problems);
+    let wrong = match &at.value {
+        Word::Boolean(false) => return PathPolicy::Never,
+        Word::Text(text) if text == "supported" => return PathPolicy::Supported,
+        Word::Text(text) if text == "always" => return PathPolicy::Always,
+        Word::Boolean(true) => "path = true does not say for whom".to_owned(),
+        Word::Text(text) => format!("path cannot be \"{text}\""),
+    };
+    let help = "write \"supported\" (phones that say Supported: path), \"always\" (all, and say it for them), or false";
+    problems.error(&at.span, wrong, help);
+    PathPolicy::default()
+}
+
+fn means_something<T>(at: &At<T>, name: &str, action: &Action, problems: &mut Problems) {
     if !matches!(action, Action::Pool(_)) {
         let message = format!("{name} means nothing where no pool is named");
         problems.warning(&at.span, message, "leave it out");
     }
-    at.value
 }
 
 /// Whether everything that `later` matches is matched by `earlier`.

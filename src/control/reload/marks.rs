@@ -61,7 +61,7 @@ reply = 403
 pool = "p"
 mode = "proxy"
 record_route = true
-path = true
+path = "supported"
 [limits]
 message_bytes_max = 65535
 transactions_max = 65536
@@ -128,7 +128,7 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("route", "pool", "pool = \"p\"\nmode", "pool = \"listed\"\nmode"),
     ("route", "mode", "mode = \"proxy\"\n", ""),
     ("route", "record_route", "record_route = true", "record_route = false"),
-    ("route", "path", "path = true", "path = false"),
+    ("route", "path", "path = \"supported\"", "path = false"),
     ("limits", "message_bytes_max", "message_bytes_max = 65535", "message_bytes_max = 4000"),
     ("limits", "transactions_max", "transactions_max = 65536", "transactions_max = 1024"),
     ("limits", "send_queue_max", "send_queue_max = 1024", "send_queue_max = 10"),

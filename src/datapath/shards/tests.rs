@@ -6,7 +6,9 @@ use super::*;
 use crate::datapath::options::{Io, Steering};
 use crate::datapath::reports::Report;
 use crate::sip::balance::{Balance, Member, Spec};
-use crate::sip::route::table::{Action, Backend, Key, KeySource, Listener, Parts, Pool, Rule};
+use crate::sip::route::table::{
+    Action, Backend, Key, KeySource, Listener, Parts, PathPolicy, Pool, Rule,
+};
 use crate::sip::{ListenerId, probe};
 
 mod held;
@@ -35,7 +37,7 @@ pub(super) fn table(backends: &[SocketAddr]) -> Arc<Table> {
         domains: vec![],
         action: Action::Pool(0),
         record_route: true,
-        path: true,
+        path: PathPolicy::Supported,
     };
     Arc::new(Table::new(Parts {
         shards: 2,

@@ -11,6 +11,7 @@ use super::{
 use crate::sip::edit::tail;
 use crate::sip::message::Scheme;
 use crate::sip::response::source_edits;
+use crate::sip::route::table::PathPolicy;
 use crate::sip::token::via::write_via_tail;
 use crate::sip::token::{FlowToken, TOKEN_BYTES_MAX, TokenKind};
 use crate::sip::{Cause, ListenerId};
@@ -120,6 +121,10 @@ impl<'a> Turn<'a> {
             (TokenKind::Dialog, true) => b"Record-Route: <sips:",
         };
         let Some(token) = self.flow_token(kind, pass, hop, transmit) else { return };
+        if kind == TokenKind::Path && !self.lists_path() {
+            // Only where the operator says so: a registrar takes a Path of those alone that say this (RFC 3327 5.3).
+            self.outbox.edits.put(b"Supported: path\r\n");
+        }
         let user = token.seal(&self.table.ring, self.shard);
         let came_in = self.received.listener;
         let is_pair = came_in != transmit.listener;
@@ -136,10 +141,23 @@ impl<'a> Turn<'a> {
         let method = pass.head.method;
         if method == Method::Register {
             // Only towards a pool: what a backend registers elsewhere is its own affair.
-            return rule.filter(|rule| rule.path).map(|_| TokenKind::Path);
+            return rule.filter(|rule| self.wants_path(rule.path)).map(|_| TokenKind::Path);
         }
         let starts_dialog = method.forms_dialog() && pass.head.to.tag.is_empty();
         (starts_dialog && rule.is_none_or(|rule| rule.record_route)).then_some(TokenKind::Dialog)
+    }
+
+    /// RFC 3327 5.2.
+    fn wants_path(&self, policy: PathPolicy) -> bool {
+        match policy {
+            PathPolicy::Never => false,
+            PathPolicy::Always => true,
+            PathPolicy::Supported => self.lists_path(),
+        }
+    }
+
+    fn lists_path(&self) -> bool {
+        self.message.lists(FieldName::Supported, b"path")
     }
 
     /// The client's side is where the request came from, or, from a backend, where it goes.

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use super::*;
 use crate::sip::ListenerId;
 use crate::sip::balance::{BackendSet, Balance, Member, Spec};
-use crate::sip::route::table::{Action, Backend, Key, KeySource, Limits, Listener, Parts, Rule};
+use crate::sip::route::table::{
+    Action, Backend, Key, KeySource, Limits, Listener, Parts, PathPolicy, Rule,
+};
 
 mod borders;
 mod capped;
@@ -15,6 +17,7 @@ mod failover;
 mod held;
 mod messages;
 mod refusals;
+mod registers;
 mod walks;
 
 const PHONE: &str = "203.0.113.7:40001";
@@ -52,7 +55,7 @@ fn rule(action: Action) -> Rule {
         domains: vec![],
         action,
         record_route: true,
-        path: true,
+        path: PathPolicy::Always,
     }
 }
 

@@ -38,11 +38,13 @@ pub enum FieldName {
     Authorization,
     /// `Proxy-Authorization`
     ProxyAuthorization,
+    /// `Supported`, `k`
+    Supported,
 }
 
 impl FieldName {
     /// How many there are.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 16;
 
     /// The name as RFC 3261 writes it, for reason phrases.
     #[must_use]
@@ -63,6 +65,7 @@ impl FieldName {
             Self::MaxBreadth => "Max-Breadth",
             Self::Authorization => "Authorization",
             Self::ProxyAuthorization => "Proxy-Authorization",
+            Self::Supported => "Supported",
         }
     }
 
@@ -76,6 +79,7 @@ impl FieldName {
             (1, b'i') => return Some(Self::CallId),
             (1, b'l') => return Some(Self::ContentLength),
             (1, b'm') => return Some(Self::Contact),
+            (1, b'k') => return Some(Self::Supported),
             (2, b't') => (Self::To, b"To"),
             (3, b'v') => (Self::Via, b"Via"),
             (4, b'f') => (Self::From, b"From"),
@@ -84,6 +88,7 @@ impl FieldName {
             (5, b'r') => (Self::Route, b"Route"),
             (7, b'c') if name[1] | 0x20 == b'a' => (Self::CallId, b"Call-ID"),
             (7, b'c') => (Self::Contact, b"Contact"),
+            (9, b's') => (Self::Supported, b"Supported"),
             (11, b'm') => (Self::MaxBreadth, b"Max-Breadth"),
             (12, b'm') => (Self::MaxForwards, b"Max-Forwards"),
             (12, b'r') => (Self::RecordRoute, b"Record-Route"),
@@ -181,7 +186,7 @@ pub(super) fn usual_name(line: &[u8]) -> Option<(Option<FieldName>, usize)> {
         }
         b'A' if starts_with(text(b"Allow:"), 6) => return Some((None, 5)),
         b'S' if head == text(b"Supporte") && goes_on(2, text(b"pported:")) => {
-            return Some((None, 9));
+            (FieldName::Supported, 9)
         }
         b'U' if head == text(b"User-Age") && goes_on(3, text(b"r-Agent:")) => {
             return Some((None, 10));

@@ -168,6 +168,14 @@ impl<'a> Message<'a> {
         })
     }
 
+    /// A field of this name lists the token, in any case: an option tag (RFC 3261 20.37), for example.
+    #[must_use]
+    pub fn lists(&self, name: FieldName, token: &[u8]) -> bool {
+        let values = self.index.all(name).map(|field| field.value.of(self.bytes));
+        let mut tokens = values.flat_map(|value| value.split(|&byte| byte == b','));
+        tokens.any(|one| one.trim_ascii().eq_ignore_ascii_case(token))
+    }
+
     /// The first value of a field that the index does not keep, by name (any case). A slow look-up: it reads
     /// the fields again.
     #[must_use]

@@ -47,6 +47,18 @@ pub enum Action {
     Drop,
 }
 
+/// Which REGISTER gets a Path (RFC 3327).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PathPolicy {
+    /// None.
+    Never,
+    /// That of a phone that says `Supported: path` (RFC 3327 5.2): a registrar may refuse a Path of another (420).
+    #[default]
+    Supported,
+    /// Every one; what does not say so gets `Supported: path` beside the Path, so that the registrar takes it.
+    Always,
+}
+
 /// One rule: all conditions must hold, an empty one always holds. The first rule that matches wins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
@@ -63,7 +75,7 @@ pub struct Rule {
     /// Stay in the path of dialogs that start here (RFC 3261 16.6 step 4).
     pub record_route: bool,
     /// Put a Path into REGISTER (RFC 3327).
-    pub path: bool,
+    pub path: PathPolicy,
 }
 
 /// One secret of the key ring.

@@ -22,6 +22,7 @@ pub(super) const NAMES: [(&str, &str, FieldName); FieldName::COUNT] = [
     ("max-breadth", "", FieldName::MaxBreadth),
     ("authorization", "", FieldName::Authorization),
     ("proxy-authorization", "", FieldName::ProxyAuthorization),
+    ("supported", "k", FieldName::Supported),
 ];
 
 /// RFC 3261 25.1: a character of a `token`.

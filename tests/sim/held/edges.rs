@@ -8,7 +8,7 @@ use sipedge::sip::balance::{Balance, Member, Spec};
 use sipedge::sip::core::Core;
 use sipedge::sip::route::failover::{Failover, StatusSet};
 use sipedge::sip::route::table::{
-    Action, Backend, Key, KeySource, Limits, Listener, Parts, Pool, Rule, Table,
+    Action, Backend, Key, KeySource, Limits, Listener, Parts, PathPolicy, Pool, Rule, Table,
 };
 
 use super::world::{EDGE, address};
@@ -121,7 +121,7 @@ fn parts(random: &mut Random, tries: u8) -> Parts {
         domains: vec![],
         action: Action::Pool(0),
         record_route: true,
-        path: true,
+        path: PathPolicy::Always,
     };
     Parts {
         shards: 1,
