@@ -1,12 +1,22 @@
-//! The user half of `ebpf/`: loads the steering program, fills its maps, gives it to a group of sockets.
+//! The user half of `ebpf/`: loads the steering program and fills its maps.
 //!
-//! Owns: how the object file is loaded, and the counts read back. Knows nothing of messages or threads. Without clang at
-//! build time there is no object file, and [`steer`] says so.
+//! Owns: how the object file is loaded, and the counts read back. Knows nothing of messages or threads, nor how the
+//! program is given to sockets. Without clang at build time there is no object file, and [`load`] says so.
 
 use std::fmt;
 use std::net::UdpSocket;
+use std::os::fd::OwnedFd;
 
-/// A steering program at work on one listener. The kernel keeps the program as long as the group has sockets.
+/// A loaded steering program. Once a group of sockets has the program, the kernel keeps it as long as the group.
+#[derive(Debug)]
+pub struct Program {
+    /// What a group of sockets is given.
+    pub descriptor: OwnedFd,
+    /// What the program counts.
+    pub steered: Steered,
+}
+
+/// A steering program at work on one listener.
 #[derive(Debug)]
 pub struct Steered {
     #[cfg(sipedge_bpf)]
@@ -51,9 +61,9 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// Loads the program for a SO_REUSEPORT group and attaches it: the socket at place n is shard n's.
+/// Loads the program for a SO_REUSEPORT group: the socket at place n is shard n's.
 #[cfg(not(sipedge_bpf))]
-pub fn steer(_group: &[UdpSocket]) -> Result<Steered, Refusal> {
+pub fn load(_group: &[UdpSocket]) -> Result<Program, Refusal> {
     Err(Refusal::NotBuilt)
 }
 
@@ -67,7 +77,7 @@ impl Steered {
 }
 
 #[cfg(sipedge_bpf)]
-pub use with_bpf::steer;
+pub use with_bpf::load;
 
 #[cfg(sipedge_bpf)]
 mod with_bpf {
@@ -75,13 +85,12 @@ mod with_bpf {
 
     use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapHandle, ObjectBuilder, PrintLevel};
 
-    use super::{Picks, Refusal, Steered, UdpSocket};
-    use crate::datapath::sys;
+    use super::{Picks, Program, Refusal, Steered, UdpSocket};
 
     const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/reuseport.bpf.o"));
 
-    /// Loads the program for a SO_REUSEPORT group and attaches it: the socket at place n is shard n's.
-    pub fn steer(group: &[UdpSocket]) -> Result<Steered, Refusal> {
+    /// Loads the program for a SO_REUSEPORT group: the socket at place n is shard n's.
+    pub fn load(group: &[UdpSocket]) -> Result<Program, Refusal> {
         // What libbpf prints is in the error too.
         libbpf_rs::set_print(Some((PrintLevel::Debug, |_, _| {})));
         let mut open = ObjectBuilder::default()
@@ -109,10 +118,10 @@ mod with_bpf {
         let picks = MapHandle::try_from(&picks).map_err(|error| failed("keep the map", &error))?;
         let program = object.progs().find(|program| program.name() == "pick_shard");
         let program = program.ok_or_else(|| missing("pick_shard"))?;
-        let member = group.first().ok_or_else(|| missing("socket"))?;
-        sys::attach_reuseport(member.as_fd(), program.as_fd())
-            .map_err(|error| Refusal::Failed("attach the eBPF program", error.to_string()))?;
-        Ok(Steered { picks })
+        let descriptor = program.as_fd().try_clone_to_owned();
+        let descriptor = descriptor
+            .map_err(|error| Refusal::Failed("keep the eBPF program", error.to_string()))?;
+        Ok(Program { descriptor, steered: Steered { picks } })
     }
 
     impl Steered {

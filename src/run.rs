@@ -36,6 +36,8 @@ const EVENTS_MAX: usize = 1024;
 const ENDING_EVERY: Duration = Duration::from_millis(100);
 /// How long the reports' thread sleeps without a report.
 const REPORTS_EVERY: Duration = Duration::from_secs(1);
+/// From this many cores on, `shards = "auto"` leaves one to all that is no shard.
+const CORES_TO_SHARE: usize = 4;
 
 /// Runs `config`, which was read from `file`, until it is told to end.
 ///
@@ -246,11 +248,17 @@ fn tell_start(config: &Config, problems: &Problems) {
     }
 }
 
+/// How many shards `shards = "auto"` makes of so many cores: with four or more, one core is left to all else.
+fn automatic_shards(cores: usize) -> usize {
+    let for_shards = if cores >= CORES_TO_SHARE { cores - 1 } else { cores };
+    for_shards.clamp(1, SHARDS_MAX)
+}
+
 fn options(config: &Config) -> Options {
     let node = &config.node;
     let limits = &config.shard_limits;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let automatic = if node.cores.is_empty() { cores.min(SHARDS_MAX) } else { node.cores.len() };
+    let automatic = if node.cores.is_empty() { automatic_shards(cores) } else { node.cores.len() };
     Options {
         shards: node.shards.map_or(automatic, usize::from),
         cores: (!node.cores.is_empty()).then(|| node.cores.clone()),
@@ -259,5 +267,16 @@ fn options(config: &Config) -> Options {
         send_queue_max: limits.send_queue_max,
         receive_buffers: limits.receive_buffers,
         socket_buffer_bytes: limits.socket_buffer_bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_is_left_where_there_are_four_or_more() {
+        let shards = [0, 1, 2, 3, 4, 5, 16, 64, 65, 200].map(automatic_shards);
+        assert_eq!(shards, [1, 1, 2, 3, 3, 4, 15, 63, 64, 64]);
     }
 }

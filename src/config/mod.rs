@@ -89,7 +89,7 @@ pub struct Admin {
 pub struct Node {
     /// In metrics and logs.
     pub name: String,
-    /// How many shards; none: one for each core that we may run on.
+    /// How many shards; none: one for each core that we may run on, less one for all else from four cores on.
     pub shards: Option<u8>,
     /// Cores that the shards are pinned to, in order; empty: not chosen by the operator.
     pub cores: Vec<usize>,

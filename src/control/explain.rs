@@ -246,6 +246,7 @@ fn cause_text(cause: Cause) -> &'static str {
         Cause::Via => "the next Via",
         Cause::Probe => "a probe of the edge",
         Cause::Own => "the edge itself",
+        Cause::KeepAlive => "a keep-alive",
         Cause::Held => "the request that is held, so that another backend can have it",
     }
 }

@@ -13,7 +13,7 @@ use super::counters::Counters;
 use super::sys::EventFd;
 use super::tap_filter::TapFilter;
 use crate::sip::route::table::Table;
-use crate::sip::{ListenerId, MESSAGE_BYTES_MAX, Now, Received};
+use crate::sip::{Decision, ListenerId, MESSAGE_BYTES_MAX, Now, Received};
 
 /// Letters from control that may wait at a shard, and answers at control: a burst of probes, and what comes between.
 const LETTERS_MAX: usize = 256;
@@ -46,6 +46,8 @@ pub struct Outgoing {
     pub listener: ListenerId,
     /// Where it goes.
     pub destination: SocketAddr,
+    /// What it is, for counters and traces: its method and its transaction.
+    pub decision: Decision,
     /// All of it, at most [`MESSAGE_BYTES_MAX`].
     pub bytes: Vec<u8>,
 }

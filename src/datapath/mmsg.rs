@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::addr::{self, NAME_BYTES_MAX, Name};
 use super::icmp;
-use super::packet_io::IoCounts;
+use super::io_counts::IoCounts;
 use super::send_queue::SendQueue;
 use super::sys::{EventFd, Region, poll, poll_entry, socket_drops, stride};
 use crate::sip::{ListenerId, MESSAGE_BYTES_MAX, Received};

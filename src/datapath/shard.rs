@@ -241,7 +241,7 @@ impl Path {
                 Err(reason) => (Verdict::Drop(reason), None),
             };
         }
-        if self.tap.is_on() {
+        if self.tap.is_on() && self.outbox.decision().cause != Cause::KeepAlive {
             self.trace(now, received, end, queue);
             self.trace_extras(now, extras);
         }
@@ -249,13 +249,15 @@ impl Path {
 
     /// Sends what control has made.
     fn send(&mut self, now: Now, outgoing: &Outgoing, queue: &mut SendQueue) {
-        let Outgoing { listener, destination, ref bytes } = *outgoing;
+        let Outgoing { listener, destination, ref bytes, .. } = *outgoing;
         let pushed = queue.push((now, OF_CONTROL), Transmit { destination, listener }, |buffer| {
             buffer.get_mut(..bytes.len())?.copy_from_slice(bytes);
             Some(bytes.len())
         });
         // Counted; control asks again by itself.
-        let _ = self.count(pushed);
+        if self.count(pushed).is_ok() && self.tap.is_on() {
+            self.trace_made(now, outgoing);
+        }
     }
 
     fn count(&mut self, pushed: Result<(), Refused>) -> Result<(), DropReason> {

@@ -131,7 +131,7 @@ impl Shards {
         start::start(options, table, seed)
     }
 
-    /// Gives all shards a new table. Each uses it from its next turn on.
+    /// Gives all shards a new table, or none of them. Each uses it from its next turn on.
     pub fn install(&mut self, table: &Arc<Table>) -> Result<(), InstallError> {
         if !table
             .listeners
@@ -142,12 +142,7 @@ impl Shards {
             return Err(InstallError::ListenersChanged);
         }
         self.shape.fit(table);
-        for shard in 0..self.desks.len() {
-            if !self.post(shard, Mail::Install(Arc::clone(table))) {
-                return Err(InstallError::ShardSilent(shard));
-            }
-        }
-        Ok(())
+        self.post_to_all(|| Mail::Install(Arc::clone(table)))
     }
 
     /// Lets a shard send a datagram from a listener's socket. Never waits. A response comes back through the shard that the
@@ -175,12 +170,7 @@ impl Shards {
     /// Lets the shards copy what these want, and nothing else; the place of a filter is its bit in
     /// [`super::tap::Taken::wanted`].
     pub fn trace(&mut self, filters: &[TapFilter]) -> Result<(), InstallError> {
-        for shard in 0..self.desks.len() {
-            if !self.post(shard, Mail::Trace(filters.to_vec())) {
-                return Err(InstallError::ShardSilent(shard));
-            }
-        }
-        Ok(())
+        self.post_to_all(|| Mail::Trace(filters.to_vec()))
     }
 
     /// This moment on the clock of the shards: that of all [`Now`] in counters and reports.
@@ -239,6 +229,24 @@ impl Shards {
     #[must_use]
     pub fn all_running(&self) -> bool {
         !self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Posts a letter to each shard, or to none: first each box must have room, which only control can take away.
+    fn post_to_all(&mut self, mail: impl Fn() -> Mail) -> Result<(), InstallError> {
+        let until = self.clock.now().0 + micros(ANSWER_MAX);
+        let is_full = |desk: &Desk| desk.letters.is_full();
+        while let Some(shard) = self.desks.iter().position(is_full) {
+            if self.clock.now().0 >= until || self.threads[shard].is_finished() {
+                return Err(InstallError::ShardSilent(shard));
+            }
+            wait_a_little();
+        }
+        for shard in 0..self.desks.len() {
+            if !self.post(shard, mail()) {
+                return Err(InstallError::ShardSilent(shard));
+            }
+        }
+        Ok(())
     }
 
     /// Posts a letter; tries for a while when the box is full.

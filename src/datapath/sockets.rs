@@ -96,3 +96,26 @@ fn prepare(socket: &Socket, address: SocketAddr, buffer_bytes: usize) -> io::Res
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel answers for a socket's path MTU discovery.
+    fn discovery(socket: &UdpSocket, (level, name): (libc::c_int, libc::c_int)) -> libc::c_int {
+        sys::option(socket.as_fd(), level, name).expect("the kernel answers")
+    }
+
+    #[test]
+    fn nobody_outside_says_how_large_our_fragments_are() {
+        let v4 = (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT);
+        let v6 = (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT);
+        for (address, (level, name, omit)) in [("127.0.0.1:0", v4), ("[::1]:0", v6)] {
+            let address = address.parse().expect("an address");
+            let (group, _) = bind_group(address, vec![], 2, 1 << 16).expect("sockets");
+            for socket in &group {
+                assert_eq!(discovery(socket, (level, name)), omit, "{address}");
+            }
+        }
+    }
+}

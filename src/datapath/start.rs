@@ -15,16 +15,16 @@ use super::counters::Counters;
 use super::inherited::Inherited;
 use super::mailbox::{self, Mailbox};
 use super::mmsg::Mmsg;
-use super::options::{Io, Options, Steering};
+use super::options::{Io, Options};
 use super::packet_io::PacketIo;
 use super::report::{StartError, StartReport};
 use super::reports::{self, Reporter};
 use super::shard::Shard;
 use super::shards::Shards;
 use super::sockets::bind_group;
+use super::steering;
 use super::tap::{self, Tap};
 use super::uring::{self, Uring};
-use crate::bpf::{self, Steered};
 use crate::sip::core::Core;
 use crate::sip::route::table::{Listener, SHARDS_MAX, Table};
 
@@ -53,7 +53,7 @@ pub(super) fn start(
         groups.push(group);
     }
     inherited.must_be_empty()?;
-    let (steered, ebpf_reason) = choose_steering(options, &groups)?;
+    let (steered, ebpf_reason) = steering::choose(options, &groups)?;
     let report = StartReport {
         shards,
         cores: cores.clone(),
@@ -197,29 +197,6 @@ fn choose_io(io: Io) -> Result<bool, StartError> {
     match io {
         Io::Auto | Io::Recvmmsg => Ok(false),
         Io::IoUring => uring::probe().map(|()| true).map_err(StartError::IoUring),
-    }
-}
-
-/// The programs of the listeners: for all or for none; and why for none.
-fn choose_steering(
-    options: &Options,
-    groups: &[Vec<UdpSocket>],
-) -> Result<(Vec<Option<Steered>>, Option<String>), StartError> {
-    let none = || groups.iter().map(|_| None).collect();
-    if options.steering == Steering::Kernel {
-        return Ok((none(), None));
-    }
-    if options.shards == 1 && options.steering == Steering::Auto {
-        return Ok((none(), Some("one shard needs no choice".into())));
-    }
-    let steered: Result<Vec<_>, _> =
-        groups.iter().map(|group| bpf::steer(group).map(Some)).collect();
-    match steered {
-        Ok(steered) => Ok((steered, None)),
-        Err(refusal) if options.steering == Steering::Ebpf => {
-            Err(StartError::Ebpf(refusal.to_string()))
-        }
-        Err(refusal) => Ok((none(), Some(refusal.to_string()))),
     }
 }
 

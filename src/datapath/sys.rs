@@ -29,6 +29,23 @@ fn set_option(
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// What the kernel answers for a socket option that is a number.
+#[cfg(test)]
+pub(crate) fn option(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut size = libc::socklen_t::try_from(size_of::<libc::c_int>()).expect("4 fits");
+    // SAFETY: the descriptor is open while it is borrowed; the kernel writes at most `size` bytes into `value`, which is
+    // that large, and the real size into `size`.
+    let result = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut size)
+    };
+    if result == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Sets the receive buffer beyond `net.core.rmem_max`; needs CAP_NET_ADMIN.
 pub(crate) fn force_receive_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
@@ -41,13 +58,23 @@ pub(crate) fn force_send_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::Res
     set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, bytes)
 }
 
-/// Lets the kernel fragment what is larger than the path takes, instead of refusing it with EMSGSIZE.
+/// Lets the kernel fragment what is larger than the interface takes, instead of refusing it with EMSGSIZE, and believe
+/// nobody who says that the path takes less: an ICMP message is easily forged, and with "DONT" its word is the size of
+/// fragments. A kernel before 3.15 has only that.
 pub(crate) fn allow_fragments(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> {
-    if ipv6 {
-        let mode = libc::IPV6_PMTUDISC_DONT;
-        return set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode);
+    let (level, name, [omit, dont]) = if ipv6 {
+        let modes = [libc::IPV6_PMTUDISC_OMIT, libc::IPV6_PMTUDISC_DONT];
+        (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, modes)
+    } else {
+        let modes = [libc::IP_PMTUDISC_OMIT, libc::IP_PMTUDISC_DONT];
+        (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, modes)
+    };
+    match set_option(socket, level, name, omit) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            set_option(socket, level, name, dont)
+        }
+        other => other,
     }
-    set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)
 }
 
 /// Makes the kernel keep ICMP errors, with the destinations that they are about: see [`super::icmp`].
@@ -59,7 +86,6 @@ pub(crate) fn keep_errors(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<()> 
 }
 
 /// Gives a SO_REUSEPORT group its program; `socket` is any member.
-#[cfg(sipedge_bpf)]
 pub(crate) fn attach_reuseport(socket: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_EBPF, program.as_raw_fd())
 }

@@ -66,11 +66,25 @@ impl Tap {
         self.filters = filters.into_iter().take(FILTERS_MAX).map(Running::new).collect();
     }
 
-    /// Who wants a copy of a message with these bytes.
+    /// Which filters want a copy of a message with these bytes.
     pub(super) fn wanted(&mut self, now: Now, bytes: &[u8], pool: u32) -> u8 {
-        let is_asked_for = self.filters.iter().any(Running::asks_for_the_call);
-        let call = if is_asked_for { steer::call(bytes) } else { None };
-        let wants = self.filters.iter_mut().map(|filter| filter.wants(now, call, pool));
+        self.ask((now, bytes, pool), |_| true)
+    }
+
+    /// Which filters want a copy of a request of our own, which no message has led to.
+    pub(super) fn wanted_made(&mut self, now: Now, bytes: &[u8], pool: u32) -> u8 {
+        self.ask((now, bytes, pool), Running::is_both_ways)
+    }
+
+    fn ask(
+        &mut self,
+        (now, bytes, pool): (Now, &[u8], u32),
+        is_asked: impl Fn(&Running) -> bool,
+    ) -> u8 {
+        let needs_call = self.filters.iter().any(Running::asks_for_the_call);
+        let call = if needs_call { steer::call(bytes) } else { None };
+        let wants = |filter: &mut Running| is_asked(filter) && filter.wants(now, call, pool);
+        let wants = self.filters.iter_mut().map(wants);
         (0..).zip(wants).fold(0, |bits, (place, wants)| bits | u8::from(wants) << place)
     }
 
@@ -236,6 +250,7 @@ mod tests {
         assert!(tap.is_on());
         assert_eq!(tap.wanted(Now(0), b"no Call-ID", 2), 0b110);
         assert_eq!(tap.wanted_sent(0b110), 0b010);
+        assert_eq!(tap.wanted_made(Now(0), b"no Call-ID", 2), 0b010);
         tap.push(taken(0), b"nobody wants it");
         assert_eq!(taps.drain(|_, _| ()), 0);
         tap.set(vec![]);

@@ -164,6 +164,7 @@ impl Core {
         outbox.clear();
         let bytes = received.bytes;
         if bytes.iter().all(|&b| b == b'\r' || b == b'\n') {
+            outbox.decision.cause = Cause::KeepAlive;
             return Verdict::Absorb;
         }
         let parsed = self.index.fill(bytes);

@@ -191,6 +191,8 @@ pub enum Cause {
     Probe,
     /// We answered ourselves.
     Own,
+    /// No message but line ends alone: a keep-alive (RFC 5626 4.4.1). Traces leave it out.
+    KeepAlive,
     /// The request is held, and another backend may do better: what came goes no further.
     Held,
 }

@@ -4,13 +4,13 @@
 //! branch, no sent-by). A request that we send on has both, so neither can be taken for the other; the branch brings
 //! the answer to the shard that sent the probe. Knows nothing of when to probe, nor what an answer means.
 
-use super::ListenerId;
 use super::admit::duplicate;
 use super::message::{FieldName, Message, Method, Via};
 use super::route::table::Table;
 use super::token::via::{
     BRANCH_BYTES, EdgeParameter, TransactionFields, VIA_TAIL, read_branch, write_via_tail,
 };
+use super::{Cause, Decision, ListenerId};
 
 /// No Retry-After is taken for longer: a day. Who acts on it has a bound of its own.
 pub const RETRY_AFTER_SECONDS_MAX: u32 = 86_400;
@@ -37,6 +37,13 @@ pub struct ProbeRequest<'a> {
     pub call_id: u64,
     /// The number of the CSeq, below 2^31.
     pub cseq: u32,
+}
+
+/// What counters and traces say of the request that [`write`] wrote as this transaction.
+#[must_use]
+pub fn decision(request: &ProbeRequest<'_>, transaction: u64) -> Decision {
+    let method = Method::from_bytes(request.method.as_bytes());
+    Decision { method, cause: Cause::Probe, transaction, ..Decision::default() }
 }
 
 /// Appends the request to `out`, and returns the hash that [`super::Decision::transaction`] shows for its answers. Nothing

@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use sipedge::bpf::{self, Refusal, Steered};
+use sipedge::bpf::{Refusal, Steered};
+use sipedge::datapath;
 use sipedge::sip::steer;
 use socket2::{Domain, Socket, Type};
 
@@ -60,7 +61,7 @@ impl Group {
     /// A group with its program; `None`, and a line that says so, when this process may not load it.
     pub(crate) fn start(address: &str, shards: usize) -> Option<Self> {
         let sockets = bind(address, shards);
-        let steered = match bpf::steer(&sockets) {
+        let steered = match datapath::steer(&sockets) {
             Ok(steered) => steered,
             Err(Refusal::Forbidden) => {
                 println!("skipped: needs CAP_BPF");

@@ -3,7 +3,7 @@
 
 use std::net::UdpSocket;
 
-use sipedge::bpf;
+use sipedge::datapath;
 
 use crate::group::{bind, clients, message, now};
 
@@ -25,7 +25,9 @@ fn steering_cost_by_offset_of_the_call_id() {
     ] {
         let datagram = message("Call-ID: a84b4c76e66710@pc33.atlanta.example.com", offset, size);
         let (plain, steered) = (bind("127.0.0.1:0", 4), bind("127.0.0.1:0", 4));
-        let Ok(_program) = bpf::steer(&steered) else { return println!("skipped: needs CAP_BPF") };
+        let Ok(_program) = datapath::steer(&steered) else {
+            return println!("skipped: needs CAP_BPF");
+        };
         let (mut best_plain, mut best_steered) = (f64::MAX, f64::MAX);
         for _ in 0..ROUNDS {
             best_plain = best_plain.min(round_trip_ns(&plain, &datagram));

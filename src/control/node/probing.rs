@@ -36,7 +36,8 @@ impl Node {
         let request = probe.request(listener, shard);
         let mut bytes = Vec::new();
         let transaction = sip_probe::write(&self.table, &request, &mut bytes);
-        let outgoing = Outgoing { listener, destination: probe.address, bytes };
+        let decision = sip_probe::decision(&request, transaction);
+        let outgoing = Outgoing { listener, destination: probe.address, decision, bytes };
         self.shards.send(usize::from(shard), outgoing).map_err(|error| error.to_string())?;
         Ok(transaction)
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Path;
+use crate::datapath::mailbox::Outgoing;
 use crate::datapath::send_queue::SendQueue;
 use crate::datapath::tap::{Taken, Tap};
 use crate::datapath::traffic::{NO_POOL, meters};
@@ -42,6 +43,30 @@ impl Path {
             self.tap
                 .push(Taken { is_sent: true, source, destination, wanted, ..taken }, queue.last());
         }
+    }
+
+    /// Copies what control has made, for those who want what is sent.
+    #[cold]
+    pub(super) fn trace_made(&mut self, now: Now, outgoing: &Outgoing) {
+        let Outgoing { listener, destination, decision, ref bytes } = *outgoing;
+        let table = self.core.table();
+        let decision = Decision { backend: table.backend_reached_at(destination), ..decision };
+        let (backend, pool) = subject(table, &decision);
+        let source = bound(table, listener);
+        let wanted = self.tap.wanted_made(now, bytes, pool.unwrap_or(NO_POOL));
+        let taken = Taken {
+            is_sent: true,
+            source,
+            destination,
+            at: now,
+            verdict: Verdict::Forward,
+            decision,
+            pool,
+            backend,
+            shard: self.index,
+            wanted,
+        };
+        self.tap.push(taken, bytes);
     }
 }
 

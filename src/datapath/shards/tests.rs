@@ -9,9 +9,11 @@ use crate::sip::balance::{Balance, Member, Spec};
 use crate::sip::route::table::{
     Action, Backend, Key, KeySource, Listener, Parts, PathPolicy, Pool, Rule,
 };
-use crate::sip::{ListenerId, probe};
+use crate::sip::{Decision, ListenerId, probe};
 
 mod held;
+mod install;
+mod traced;
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -73,7 +75,8 @@ pub(super) fn address(socket: &UdpSocket) -> SocketAddr {
 }
 
 fn outgoing(destination: SocketAddr, bytes: &[u8]) -> Outgoing {
-    Outgoing { listener: ListenerId(0), destination, bytes: bytes.to_vec() }
+    let decision = Decision::default();
+    Outgoing { listener: ListenerId(0), destination, decision, bytes: bytes.to_vec() }
 }
 
 /// The next reports, at least one.

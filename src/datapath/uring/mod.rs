@@ -18,7 +18,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::addr;
 use super::icmp;
-use super::packet_io::IoCounts;
+use super::io_counts::IoCounts;
 use super::send_queue::SendQueue;
 use super::sys::{EventFd, socket_drops};
 use crate::sip::{ListenerId, Received};
