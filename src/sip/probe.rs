@@ -39,7 +39,7 @@ pub struct ProbeRequest<'a> {
     pub cseq: u32,
 }
 
-/// What counters and traces say of the request that [`write`] wrote as this transaction.
+/// What counters and traces say of the request that [`write()`] wrote as this transaction.
 #[must_use]
 pub fn decision(request: &ProbeRequest<'_>, transaction: u64) -> Decision {
     let method = Method::from_bytes(request.method.as_bytes());
