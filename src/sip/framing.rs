@@ -4,9 +4,10 @@
 //! bytes: the caller keeps them, shows all that it has, and takes off what a frame covers. Offsets count from the
 //! first byte shown. A byte is looked at once while a message comes in, and its fields once more when they are whole.
 //!
-//! Line ends are those of [`crate::sip::message`]: LF, with or without CR before it.
+//! Line ends are those of [`crate::sip::message`]: LF, with or without CR before it. A header with another CR, or with a
+//! NUL, breaks the stream: a peer that ends a line there may see the end of the header elsewhere.
 
-use memchr::memchr;
+use memchr::{memchr, memchr3};
 
 use super::message::lex::is_blank;
 
@@ -65,7 +66,7 @@ impl Frame {
 /// Why a stream cannot be read any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broken {
-    /// A message cannot begin with this: CR without LF, LF alone, or a blank.
+    /// A message cannot begin with this: LF alone, or a blank; or no header can hold it: CR without LF, or NUL.
     StrayByte,
     /// [`FramingLimits::header_bytes_max`] bytes without an empty line.
     HeaderTooLarge,
@@ -145,8 +146,22 @@ impl Framing {
     fn header_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Broken> {
         // Bytes beyond the bound do not count, however many came at once.
         let within = &bytes[..bytes.len().min(self.limits.header_bytes_max)];
-        while let Some(found) = memchr(b'\n', &within[self.scanned..]) {
+        while let Some(found) = memchr3(b'\n', b'\r', 0, &within[self.scanned..]) {
             let newline = self.scanned + found;
+            match (within[newline], within.get(newline + 1)) {
+                (b'\n', _) => {}
+                (b'\r', Some(b'\n')) => {
+                    self.scanned = newline + 1;
+                    continue;
+                }
+                // Of a CR at the end, the next call says what it is.
+                (b'\r', None) if bytes.len() < self.limits.header_bytes_max => {
+                    self.scanned = newline;
+                    return Ok(None);
+                }
+                (b'\r', None) => return Err(Broken::HeaderTooLarge),
+                _ => return Err(Broken::StrayByte),
+            }
             let is_empty_line = matches!(&within[self.line_start..newline], [] | [b'\r']);
             (self.scanned, self.line_start) = (newline + 1, newline + 1);
             if is_empty_line {

@@ -100,6 +100,9 @@ impl Answer {
             }
         }
         out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+        if message.index.has_stray() {
+            blank_strays(out);
+        }
     }
 
     fn write_status_line(&self, out: &mut Vec<u8>) {
@@ -141,6 +144,16 @@ fn write_field(out: &mut Vec<u8>, name: FieldName, value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// What is repeated of a refused request must not hide a field from its sender either.
+#[cold]
+fn blank_strays(out: &mut [u8]) {
+    for at in 0..out.len() {
+        if out[at] == 0 || (out[at] == b'\r' && out.get(at + 1) != Some(&b'\n')) {
+            out[at] = b' ';
+        }
+    }
 }
 
 /// A To that could not be parsed may have a tag all the same.

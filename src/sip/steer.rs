@@ -10,6 +10,7 @@
 //! 3. A Call-ID field starts at the datagram's start or after an LF: `Call-ID` or `i` in any case, blanks (space, tab),
 //!    a colon, blanks, and the value, which starts within [`HEAD_BYTES_MAX`] of the field's start.
 //! 4. The value ends before the first byte up to 0x20 or after [`VALUE_BYTES_MAX`]. Its hash chooses the shard.
+//!    (A CR without LF starts no field here; the core answers such a message with 400, on whichever shard.)
 //! 5. Neither: nobody in particular owns it, the shard that received it keeps it.
 
 use super::digit::digit_value;

@@ -299,6 +299,13 @@ fn top_via_holds(before: &[u8], after: &[u8], source: SocketAddr) -> Result<(), 
     }
 }
 
+/// A blank for each CR without an LF behind it and each NUL: what is repeated of a request that has them.
+fn blanked(bytes: &[u8]) -> Vec<u8> {
+    let is_stray =
+        |at: usize| bytes[at] == 0 || (bytes[at] == b'\r' && bytes.get(at + 1) != Some(&b'\n'));
+    (0..bytes.len()).map(|at| if is_stray(at) { b' ' } else { bytes[at] }).collect()
+}
+
 /// Checks a response of ours against the request.
 pub(crate) fn answered(
     input: &[u8],
@@ -307,7 +314,11 @@ pub(crate) fn answered(
     destination: SocketAddr,
     checks: &[Check],
 ) -> Result<(), String> {
+    if blanked(output) != output {
+        return Err("a CR without LF or a NUL in the answer".into());
+    }
     let output = Split::new(output)?;
+    let input = &blanked(input);
     // A request that was cut has no empty line; its whole lines must be answered for.
     let whole_lines = input.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
     let completed = [&input[..whole_lines], b"\r\n"].concat();

@@ -35,6 +35,7 @@ impl Turn<'_> {
             ParseError::TooManyFields => return Verdict::Drop(DropReason::RequestUnanswerable),
             ParseError::NoEndOfFields => Refusal::new(400, "Header Does Not End"),
             ParseError::BadField(_) => Refusal::new(400, "Bad Header Field"),
+            ParseError::StrayByte => Refusal::new(400, "CR Without LF Or NUL"),
             _ => Refusal::new(400, "Bad Request Line"),
         })
     }

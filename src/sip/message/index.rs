@@ -36,6 +36,9 @@ pub enum ParseError {
     BadStatusLine(Malformed),
     /// A line is no field.
     BadField(Malformed),
+    /// The start line or a field holds a CR without an LF behind it, or a NUL: other programs end a line there, or the
+    /// message.
+    StrayByte,
     /// More than [`FIELDS_MAX`] fields.
     TooManyFields,
     /// No empty line ends the fields: the message was cut.
@@ -76,6 +79,8 @@ pub struct Index {
     first: [u8; FieldName::COUNT],
     present: FieldSet,
     repeated: FieldSet,
+    /// [`ParseError::StrayByte`], or it may be: then nothing of it may be repeated as it is.
+    has_stray: bool,
 }
 
 impl Default for Index {
@@ -89,6 +94,7 @@ impl Default for Index {
             first: [0; FieldName::COUNT],
             present: FieldSet::default(),
             repeated: FieldSet::default(),
+            has_stray: false,
         }
     }
 }
@@ -105,6 +111,7 @@ impl Index {
         self.fields.clear();
         self.present = FieldSet::default();
         self.repeated = FieldSet::default();
+        self.has_stray = true;
         if bytes.len() > MESSAGE_BYTES_MAX {
             return Err(ParseError::NotSip);
         }
@@ -152,6 +159,12 @@ impl Index {
         self.repeated
     }
 
+    /// The header may hold a CR without an LF behind it, or a NUL: always so when its end was not reached.
+    #[must_use]
+    pub const fn has_stray(&self) -> bool {
+        self.has_stray
+    }
+
     /// All fields of this name, in order.
     pub fn all(&self, name: FieldName) -> impl Iterator<Item = &Field> {
         let is_there = self.present.has(name);
@@ -173,7 +186,8 @@ impl Index {
             if feed == at || (feed == at + 1 && bytes[at] == b'\r') {
                 self.fields_end = offset(at);
                 self.body_start = offset(feed + 1);
-                return outcome;
+                self.has_stray = feeds.has_stray_before(at);
+                return if self.has_stray { Err(ParseError::StrayByte) } else { outcome };
             }
             let mut feed = feed;
             while matches!(bytes.get(feed + 1), Some(b' ' | b'\t')) {

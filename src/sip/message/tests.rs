@@ -174,8 +174,29 @@ fn cut_messages_and_bad_lines() {
     check("OPTIONS sip:a SIP/2.0\r\nVia: x", ParseError::NoEndOfFields);
     check("OPTIONS sip:a SIP/2.0\r\nno colon\r\n\r\n", ParseError::BadField(Malformed { at: 23 }));
     check("", ParseError::NotSip);
+    for stray in
+        ["X: a\rRoute: b", "X: a\0b", "X: a\r\r", "X\r: a", "\rX: a", "X: a\r\n \rb", "no\0colon"]
+    {
+        check(&format!("OPTIONS sip:a SIP/2.0\r\n{stray}\r\n\r\n"), ParseError::StrayByte);
+        check(&format!("SIP/2.0 200 OK\n{stray}\n\n"), ParseError::StrayByte);
+    }
+    check("OPTIONS sip:a\rb SIP/2.0\r\nX: a\r\n\r\n", ParseError::StrayByte);
+    check("OPTIONS sip:a SIP/2.0\r\nX: a\r\n\r\r\n", ParseError::NoEndOfFields);
     let many = format!("OPTIONS sip:a SIP/2.0\r\n{}\r\n", "v: x\r\n".repeat(FIELDS_MAX + 1));
     check(&many, ParseError::TooManyFields);
+}
+
+#[test]
+fn bytes_of_the_body_are_free() {
+    for body in ["\r", "\0", "a\rb\0c", "\r\r\n"] {
+        for fields in ["X: a", "X: a\r\nY: abcdefghijklmnopqrstuvwxyz"] {
+            let text = format!("OPTIONS sip:a SIP/2.0\r\n{fields}\r\n\r\n{body}");
+            let mut index = Index::default();
+            let message = parse(text.as_bytes(), &mut index);
+            assert_eq!(message.body(), body.as_bytes());
+            assert!(!index.has_stray());
+        }
+    }
 }
 
 #[test]

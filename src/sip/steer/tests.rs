@@ -59,7 +59,17 @@ fn all_shapes_of_the_field_agree() {
 #[test]
 fn what_only_looks_like_it_is_passed_over() {
     let expected = Some(shard_of_value(b"yes", 64));
-    for other in ["In-Reply-To: no", "Xi: no", " i: no", "Call-IDs: no", "i", "Call-ID", "id: no"] {
+    for other in [
+        "X: a\ri: no",
+        "X: a\0i: no",
+        "In-Reply-To: no",
+        "Xi: no",
+        " i: no",
+        "Call-IDs: no",
+        "i",
+        "Call-ID",
+        "id: no",
+    ] {
         check(&format!("A\r\n{other}\r\ni: yes\r\n"), 64, expected);
     }
     check("A\r\nVia: x~e~!~e~~e\r\n~e\r\ni: yes\r\n", 64, expected);

@@ -59,7 +59,8 @@ pub(super) fn split(bytes: &[u8]) -> Split<'_> {
     try_split(bytes).unwrap_or_else(|| panic!("no message: {}", bytes.escape_ascii()))
 }
 
-/// Splits a message; `None` when a line is no field or no empty line ends the fields.
+/// Splits a message; `None` when a line is no field, no empty line ends the fields, or a byte in front of it is a CR
+/// without an LF behind it or a NUL.
 pub(super) fn try_split(bytes: &[u8]) -> Option<Split<'_>> {
     let start = bytes.iter().take_while(|b| b"\r\n".contains(b)).count();
     let mut rest = &bytes[start..];
@@ -78,6 +79,11 @@ pub(super) fn try_split(bytes: &[u8]) -> Option<Split<'_>> {
             take_line(&mut rest);
         }
         lines.push(field(&before[..before.len() - rest.len()])?);
+    }
+    let header = &bytes[start..bytes.len() - rest.len()];
+    let is_stray = |pair: &[u8]| pair[0] == 0 || (pair[0] == b'\r' && pair[1] != b'\n');
+    if header.windows(2).any(is_stray) {
+        return None;
     }
     let start_line = start_line.strip_suffix(b"\n").unwrap_or(start_line);
     let start_line = start_line.strip_suffix(b"\r").unwrap_or(start_line);
