@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 pub use crate::datapath::{Io, Steering};
 use crate::sip::ListenerId;
 use crate::sip::balance::{Detail, Spec};
+use crate::sip::route::domain::Domain;
 use crate::sip::route::table;
 
 pub mod address;
@@ -102,7 +103,7 @@ pub struct Node {
     /// How a datagram finds its shard.
     pub steering: Steering,
     /// Further host names of this edge, in lower case.
-    pub aliases: Vec<String>,
+    pub aliases: Vec<Domain>,
     /// Where names of backends are looked up, and how long answers hold.
     pub dns: dns::Settings,
     /// How the node ends.

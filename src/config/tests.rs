@@ -300,7 +300,7 @@ fn routes_and_their_conditions() {
     ));
     assert_eq!(rule.rules[0].other_methods, ["DANCE"]);
     assert_eq!(rule.rules[0].listeners, [ListenerId(0)]);
-    assert_eq!(rule.rules[0].domains, ["a.example"]);
+    assert_eq!(rule.rules[0].domains, ["a.example".into()]);
 }
 
 #[test]

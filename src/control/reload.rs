@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use super::summary::{key_text, rule_text};
 use crate::config::Config;
 use crate::sip::balance::{Detail, KeyUse, LoadCap, Rotation, hash_key};
+use crate::sip::route::domain::Domain;
 use crate::sip::route::table::{Pool as TablePool, Table};
 
 #[cfg(test)]
@@ -125,7 +126,9 @@ impl Edit {
             lines.push(format!("[node] keys: {} -> {}; the first seals", shown(old), shown(new)));
         }
         if old.aliases != new.aliases {
-            let shown = |aliases: &[String]| aliases.join(", ");
+            let shown = |aliases: &[Domain]| {
+                aliases.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            };
             lines.push(format!(
                 "[node] aliases: {} -> {}",
                 shown(&old.aliases),

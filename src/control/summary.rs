@@ -208,7 +208,8 @@ pub fn rule_text(config: &Config, rule: &Rule) -> String {
         out.push_str(&format!(" by {}", names.join(" or ")));
     }
     if !rule.domains.is_empty() {
-        out.push_str(&format!(" for {}", rule.domains.join(" or ")));
+        let domains: Vec<String> = rule.domains.iter().map(ToString::to_string).collect();
+        out.push_str(&format!(" for {}", domains.join(" or ")));
     }
     out.push_str(" -> ");
     match rule.action {

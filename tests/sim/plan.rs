@@ -171,7 +171,7 @@ fn parts(plan: &Plan, setup: &Setup, pools: Vec<Pool>) -> Parts {
         rules,
         keys: setup.keys.iter().map(key).collect(),
         limits: Limits { transactions_max: 1024, ..Limits::default() },
-        aliases: vec!["example.com".to_owned()],
+        aliases: vec!["example.com".into()],
         is_draining: false,
     }
 }

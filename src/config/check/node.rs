@@ -7,6 +7,7 @@ use super::super::file::{At, Count, Node as FileNode};
 use super::super::problem::Problems;
 use super::super::{Drain, Io, Node, Steering, secret};
 use super::{accept, dns, within, word};
+use crate::sip::route::domain::Domain;
 use crate::sip::route::table::{Key, SHARDS_MAX};
 
 /// Key ids are one base64 digit.
@@ -153,11 +154,11 @@ fn random_key(problems: &mut Problems) -> Option<Key> {
     }
 }
 
-fn aliases(file: &FileNode, problems: &mut Problems) -> Vec<String> {
+fn aliases(file: &FileNode, problems: &mut Problems) -> Vec<Domain> {
     let mut aliases = Vec::new();
     for at in file.aliases.iter().flat_map(|list| &list.value) {
         if is_host_name(&at.value) || literal(&at.value).is_some() {
-            aliases.push(at.value.to_ascii_lowercase());
+            aliases.push(at.value.as_str().into());
         } else {
             let help = "write a host without scheme and port, like \"sip.example.com\"";
             problems.error(&at.span, format!("\"{}\" is no host", at.value), help);

@@ -124,7 +124,7 @@ fn rule(section: &Route, action: Action, file: &File, problems: &mut Problems) -
     }
     for at in values(&when.domain, "domain", problems) {
         if is_host_name(&at.value) || literal(&at.value).is_some() {
-            rule.domains.push(at.value.to_ascii_lowercase());
+            rule.domains.push(at.value.as_str().into());
         } else {
             let help = "write a host without scheme, user and port, like \"example.com\"";
             problems.error(&at.span, format!("\"{}\" is no host", at.value), help);

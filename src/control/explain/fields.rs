@@ -54,6 +54,7 @@ fn error_text(error: ParseError) -> &'static str {
         ParseError::BadRequestLine(_) => "the request line",
         ParseError::BadField(_) => "a line among the fields that is none",
         ParseError::TooManyFields => "more fields than are read",
+        ParseError::StrayByte => "a CR without LF, or a NUL",
         ParseError::NoEndOfFields => "no empty line ends the fields",
     }
 }

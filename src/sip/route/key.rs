@@ -6,14 +6,18 @@ use std::net::{IpAddr, SocketAddr};
 
 use arrayvec::ArrayVec;
 
+use super::domain::without_root;
 use super::table::{KeySource, Pool};
 use crate::sip::balance::kamailio::{self, KeyFrom};
 use crate::sip::balance::{KeyUse, hash_key};
 use crate::sip::message::lex::trim;
+use crate::sip::message::uri::host_address;
 use crate::sip::message::{FieldName, Message, Method, NameAddr, Scheme, Span, Uri};
 
 /// Longer hosts are hashed as they are written; RFC 1035 names end at 255 bytes.
 const HOST_BYTES_MAX: usize = 255;
+/// Longer users are hashed as they are written, when they have escapes.
+const USER_BYTES_MAX: usize = 256;
 
 /// What keys are made from: the parts of a request that are read already.
 #[derive(Debug, Clone, Copy)]
@@ -89,19 +93,18 @@ impl Keyed<'_> {
         kamailio::hash(&[uri.user.of(bytes), host.of(bytes)]).max(1)
     }
 
-    /// User as written, host in lower case; no port, no parameters. `tel` numbers have no host.
+    /// User and host by value (RFC 3261 19.1.4): see [`user_value`] and [`host_value`]; no port, no parameters. `tel` numbers
+    /// have no host.
     fn address_of_record(&self, uri: Uri) -> Option<u64> {
         let bytes = self.message.bytes;
         let (user, host) = match uri.scheme {
             Scheme::Sip | Scheme::Sips | Scheme::Tel => (uri.user.of(bytes), uri.host.of(bytes)),
             Scheme::Urn | Scheme::Other => (uri.whole.of(bytes), &[][..]),
         };
-        let mut lower = ArrayVec::<u8, HOST_BYTES_MAX>::new();
-        if lower.try_extend_from_slice(host).is_err() {
-            return Some(hash_key(&[user, host]));
-        }
-        lower.make_ascii_lowercase();
-        Some(hash_key(&[user, &lower]))
+        let mut user_buffer = ArrayVec::new();
+        let mut host_buffer = ArrayVec::new();
+        let user = user_value(user, &mut user_buffer);
+        Some(hash_key(&[user, host_value(host, &mut host_buffer)]))
     }
 
     fn uri_in(&self, span: Span) -> Option<Uri> {
@@ -119,6 +122,54 @@ impl Keyed<'_> {
         let username = digest_username(self.message.bytes, field.value)?;
         username.split(|&b| b == b'@').next().filter(|user| !user.is_empty())
     }
+}
+
+/// The user with each escape undone that says the same as its character (RFC 3261 19.1.4). Reserved characters (RFC 2396
+/// 2.2) and the percent sign stay escaped, in upper case. A user beyond the buffer stays as it is written.
+fn user_value<'b>(user: &'b [u8], buffer: &'b mut ArrayVec<u8, USER_BYTES_MAX>) -> &'b [u8] {
+    if !user.contains(&b'%') || user.len() > USER_BYTES_MAX {
+        return user;
+    }
+    let mut rest = user;
+    while let [first, behind @ ..] = rest {
+        let escaped = match rest {
+            [b'%', high, low, ..] => hex_byte(*high, *low),
+            _ => None,
+        };
+        match escaped {
+            Some(byte) if b";/?:@&=+$,%".contains(&byte) => {
+                let digits = rest[1..3].iter().map(u8::to_ascii_uppercase);
+                buffer.extend(std::iter::once(b'%').chain(digits));
+            }
+            Some(byte) => buffer.push(byte),
+            None => buffer.push(*first),
+        }
+        rest = if escaped.is_some() { &rest[3..] } else { behind };
+    }
+    buffer
+}
+
+fn hex_byte(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+/// The host in lower case without a root dot, an IPv6 address as its 16 bytes. A host beyond the buffer stays as it is
+/// written.
+fn host_value<'b>(host: &'b [u8], buffer: &'b mut ArrayVec<u8, HOST_BYTES_MAX>) -> &'b [u8] {
+    let host = without_root(host);
+    let ipv6 = if host.first() == Some(&b'[') { host_address(host) } else { None };
+    let copied = match ipv6 {
+        Some(IpAddr::V6(ip)) => buffer.try_extend_from_slice(&ip.octets()),
+        _ => buffer.try_extend_from_slice(host),
+    };
+    if copied.is_err() {
+        return host;
+    }
+    if ipv6.is_none() {
+        buffer.make_ascii_lowercase();
+    }
+    buffer
 }
 
 /// The value of `username` in `Digest a="b", c=d` without its quotes.
@@ -140,5 +191,47 @@ fn digest_username(bytes: &[u8], value: Span) -> Option<&[u8]> {
         if !cursor.eat_separator(b',') {
             return None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_compared_by_value() {
+        for (written, expected) in [
+            ("bob", "bob"),
+            ("%62ob", "bob"),
+            ("b%6Fb", "bob"),
+            ("b%6fb", "bob"),
+            ("Bob", "Bob"),
+            ("a%40b", "a%40b"),
+            ("a%3bb", "a%3Bb"),
+            ("a%3Bb", "a%3Bb"),
+            ("a%2540", "a%2540"),
+            ("%7e%23", "~#"),
+            ("100%", "100%"),
+            ("a%4", "a%4"),
+            ("a%zz", "a%zz"),
+            ("%%62", "%b"),
+        ] {
+            let mut buffer = ArrayVec::new();
+            let found = user_value(written.as_bytes(), &mut buffer);
+            assert_eq!(std::str::from_utf8(found), Ok(expected), "{written}");
+        }
+        let long = "%62".repeat(USER_BYTES_MAX);
+        assert_eq!(user_value(long.as_bytes(), &mut ArrayVec::new()), long.as_bytes());
+        let most = "%40".repeat(USER_BYTES_MAX / 3);
+        assert_eq!(user_value(most.as_bytes(), &mut ArrayVec::new()), most.as_bytes());
+    }
+
+    #[test]
+    fn hosts_are_compared_by_value() {
+        let value = |host: &str| host_value(host.as_bytes(), &mut ArrayVec::new()).to_vec();
+        assert_eq!(value("Example.COM."), b"example.com");
+        assert_eq!(value("[2001:DB8::1]"), value("[2001:db8:0:0:0:0:0:1]"));
+        assert_ne!(value("[2001:db8::1]"), value("[2001:db8::2]"));
+        assert_eq!(value("192.0.2.1"), b"192.0.2.1");
     }
 }

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use super::dialog::{Along, RouteSet};
+use super::domain::Host;
 use super::table::{Action, Rule, Table};
 use crate::sip::admit::{Head, Refusal, port_is_usable};
 use crate::sip::message::{Message, Method, Scheme, Uri};
@@ -143,12 +144,11 @@ fn by_rule(
     routes: &RouteSet,
     listener: ListenerId,
 ) -> Way {
-    let host = routes.uri.host.of(bytes);
+    let host = Host::of(routes.uri.host.of(bytes));
     let matches = |rule: &Rule| {
         (rule.listeners.is_empty() || rule.listeners.contains(&listener))
             && matches_method(rule, bytes, head)
-            && (rule.domains.is_empty()
-                || rule.domains.iter().any(|d| host.eq_ignore_ascii_case(d.as_bytes())))
+            && (rule.domains.is_empty() || rule.domains.iter().any(|domain| domain.is(host)))
     };
     let found = (0_u16..).zip(&table.rules).find(|(_, rule)| matches(rule));
     match found {

@@ -5,9 +5,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::domain::{Domain, Host};
 use crate::sip::balance::Counts;
 use crate::sip::message::Method;
-use crate::sip::message::uri::host_address;
 use crate::sip::token::KeyRing;
 use crate::sip::token::via::VIA_TAIL;
 use crate::sip::{BackendRef, ListenerId};
@@ -68,8 +68,8 @@ pub struct Rule {
     pub other_methods: Vec<String>,
     /// Listeners that it is for.
     pub listeners: Vec<ListenerId>,
-    /// Hosts of the Request-URI that it is for, in lower case.
-    pub domains: Vec<String>,
+    /// Hosts of the Request-URI that it is for.
+    pub domains: Vec<Domain>,
     /// What to do.
     pub action: Action,
     /// Stay in the path of dialogs that start here (RFC 3261 16.6 step 4).
@@ -135,8 +135,8 @@ pub struct Parts {
     pub keys: Vec<Key>,
     /// Bounds.
     pub limits: Limits,
-    /// Further host names (lower case) that mean this edge in Request-URI and Route.
-    pub aliases: Vec<String>,
+    /// Further hosts that mean this edge in Request-URI and Route, with any port.
+    pub aliases: Vec<Domain>,
     /// The node ends its work: OPTIONS to it are answered 503.
     pub is_draining: bool,
 }
@@ -162,7 +162,7 @@ pub struct Table {
     pub counts_requests: bool,
     /// A pool looks at the calls that are under way.
     pub counts_calls: bool,
-    aliases: Vec<String>,
+    aliases: Vec<Domain>,
     /// By [`ListenerId`]: what is compared and written for every message.
     own: Vec<Own>,
     /// Which sources may be backends: nearly all requests come from phones, and are told apart here.
@@ -180,8 +180,8 @@ struct Own {
     written: String,
     /// Our Via with room for what is sealed into it.
     via_template: Vec<u8>,
-    /// The written host, when it is an address.
-    written_ip: Option<IpAddr>,
+    /// The written host.
+    host: Domain,
 }
 
 /// An address as a number: comparing these takes a few instructions, comparing `SocketAddr`s a hundred.
@@ -258,7 +258,7 @@ impl Table {
                 &VIA_TAIL,
             ]
             .concat(),
-            written_ip: host_address(listener.host.as_bytes()),
+            host: Domain::from(listener.host.as_str()),
         };
         Self {
             counts_requests: parts.pools.iter().any(|pool| pool.counts() == Counts::Requests),
@@ -317,9 +317,13 @@ impl Table {
     /// The listener that we write as this host and port.
     #[must_use]
     pub fn listener_written(&self, host: &[u8], port: Option<u32>) -> Option<&Listener> {
-        let port = port.unwrap_or(5060);
-        self.listeners.iter().find(|listener| {
-            u32::from(listener.port) == port && host.eq_ignore_ascii_case(listener.host.as_bytes())
+        let has_port = |listener: &&Listener| u32::from(listener.port) == port.unwrap_or(5060);
+        // Nearly everybody writes it as we do; other spellings are compared by value.
+        let as_written = |listener: &&Listener| host == listener.host.as_bytes();
+        self.listeners.iter().filter(has_port).find(as_written).or_else(|| {
+            let host = Host::of(host);
+            let found = self.listeners.iter().zip(&self.own);
+            found.filter(|(_, own)| own.host.is(host)).map(|(listener, _)| listener).find(has_port)
         })
     }
 
@@ -366,20 +370,22 @@ impl Table {
         if self.listener_written(host, port).is_some() {
             return true;
         }
-        let port = port.unwrap_or(5060);
-        match host_address(host) {
-            Some(ip) => self.is_own_address(ip, port),
-            None => self.aliases.iter().any(|alias| host.eq_ignore_ascii_case(alias.as_bytes())),
-        }
+        let host = Host::of(host);
+        let is_bound = match host {
+            Host::Address(ip) => self.is_own_address(ip, port.unwrap_or(5060)),
+            Host::Name(_) => false,
+        };
+        is_bound || self.aliases.iter().any(|alias| alias.is(host))
     }
 
     /// Address and port are those of a listener, bound or written.
     #[must_use]
     pub fn is_own_address(&self, ip: IpAddr, port: u32) -> bool {
+        let ip = ip.to_canonical();
         self.listeners.iter().zip(&self.own).any(|(listener, own)| {
             let bound = listener.address;
-            (bound.ip() == ip && u32::from(bound.port()) == port)
-                || (u32::from(listener.port) == port && own.written_ip == Some(ip))
+            (bound.ip().to_canonical() == ip && u32::from(bound.port()) == port)
+                || (u32::from(listener.port) == port && own.host == Domain::Address(ip))
         })
     }
 

@@ -130,7 +130,7 @@ fn parts(random: &mut Random, tries: u8) -> Parts {
         rules: vec![rule],
         keys: vec![Key { id: 1, secret: [7; 32] }, Key { id: 2, secret: [9; 32] }],
         limits: Limits { transactions_max: 1_024, held_max, ..Limits::default() },
-        aliases: vec!["example.com".to_owned()],
+        aliases: vec!["example.com".into()],
         is_draining: false,
     }
 }

@@ -105,6 +105,24 @@ fn cancel_and_ack_follow_their_invite() {
 }
 
 #[test]
+fn an_address_of_record_has_one_backend_in_all_its_spellings() {
+    let mut parts = parts("rendezvous");
+    parts.pools[0].key = KeySource::RequestUri;
+    let mut world = World::new(parts);
+    for user in ["bob", "a%40b", "tom~", "x-1", "zed"] {
+        let mut to = |uri: &str| world.send(&request("MESSAGE", uri, ""), PHONE, 0).to;
+        let first = to(&format!("sip:{user}@example.com"));
+        let escaped = user.replace('b', "%62").replace('~', "%7e").replace('-', "%2D");
+        for uri in [
+            format!("sip:{escaped}@EXAMPLE.com."),
+            format!("sip:{}@example.com:5070;transport=udp", escaped.replace("7e", "7E")),
+        ] {
+            assert_eq!(to(&uri), first, "{uri}");
+        }
+    }
+}
+
+#[test]
 fn round_robin_without_memory_says_so() {
     let mut world = World::new(parts("round-robin"));
     assert_eq!(

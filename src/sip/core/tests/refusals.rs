@@ -73,6 +73,40 @@ fn no_pool_no_rule_no_backend() {
 }
 
 #[test]
+fn hosts_compare_by_value() {
+    let mut parts = parts("rendezvous");
+    parts.listeners.push(listener("six", "[2001:db8::1]:5060"));
+    parts
+        .listeners
+        .push(Listener { host: "core.example.com".into(), ..listener("named", "192.0.2.7:5060") });
+    parts.aliases.push("203.0.113.99".into());
+    parts.rules = vec![
+        Rule { domains: vec!["example.org.".into()], ..rule(Action::Reply(403)) },
+        Rule { domains: vec!["[2001:DB8::99]".into()], ..rule(Action::Reply(480)) },
+    ];
+    let mut world = World::new(parts);
+    for own in [
+        "sip:[2001:DB8:0::0001]",
+        "sip:[2001:db8::1]:5060",
+        "sip:Core.Example.COM.:5060",
+        "sip:edge.example.com.:5070",
+        "sip:203.0.113.99:5070",
+        "sip:[::ffff:192.0.2.1]",
+    ] {
+        assert_eq!(world.refused(&request("OPTIONS", own, "")), "SIP/2.0 200 OK", "{own}");
+    }
+    let mut check = |uri: &str, expected: &str| {
+        let found = world.refused(&request("INVITE", uri, ""));
+        assert_eq!(found, format!("SIP/2.0 {expected}"), "{uri}");
+    };
+    check("sip:b@example.ORG", "403 Forbidden");
+    check("sip:b@Example.org.", "403 Forbidden");
+    check("sip:b@example.org..", "404 Not Found");
+    check("sip:b@[2001:0db8:0::99]", "480 Temporarily Unavailable");
+    check("sip:b@[2001:db8::98]", "404 Not Found");
+}
+
+#[test]
 fn garbage() {
     let mut world = World::new(parts("rendezvous"));
     for text in ["", "\r\n", "\r\n\r\n"] {
