@@ -6,18 +6,20 @@ set -euo pipefail
 
 rust_needed="1.95"
 build_packages=(ca-certificates gcc libc6-dev make pkg-config clang libelf-dev zlib1g-dev)
-test_packages=(chromium iproute2 kamailio knot sip-tester sngrep tshark valgrind)
+test_packages=(baresip-core chromium debootstrap iproute2 kamailio knot nftables sip-tester sngrep tshark valgrind)
 fuzz_packages=(g++)
 perf_packages=(git iproute2 kamailio libnginx-mod-stream nginx-light)
 
 reason() {
   case "$1" in
+    baresip-core) echo "live tests: a phone" ;;
     ca-certificates) echo "cargo fetches crates over TLS" ;;
     gcc | libc6-dev) echo "links the program, builds libbpf" ;;
     make) echo "builds libbpf" ;;
     pkg-config) echo "finds libelf and zlib" ;;
     chromium) echo "shows the live page in its test; 280 MB" ;;
     clang) echo "compiles the eBPF program" ;;
+    debootstrap) echo "live tests: the tree of a Debian that has Asterisk" ;;
     libelf-dev | zlib1g-dev) echo "libbpf needs it" ;;
     g++) echo "compiles libFuzzer" ;;
     git) echo "comparison: which commit was measured" ;;
@@ -25,6 +27,7 @@ reason() {
     kamailio) echo "live tests, comparison: a server of another make" ;;
     knot) echo "tests of names: a DNS server" ;;
     libnginx-mod-stream | nginx-light) echo "comparison: a balancer that knows no SIP" ;;
+    nftables) echo "live tests: a NAT in front of phones" ;;
     sip-tester) echo "live tests: SIPp, which places and answers calls" ;;
     sngrep | tshark) echo "live tests: read our traces" ;;
     valgrind) echo "counts the instructions of the hot path" ;;
@@ -99,6 +102,20 @@ install_missing() {
   done
 }
 
+# Asterisk for the live tests: this Debian has none.
+install_asterisk() {
+  local tree="${SIPEDGE_ASTERISK_TREE:-/var/cache/sipedge-tests/asterisk-forky}"
+  [ ! -x "$tree/usr/sbin/asterisk" ] || return 0
+  local prefix=""
+  if [ "$(id -u)" -ne 0 ] && command -v sudo >/dev/null; then prefix="sudo "; fi
+  say "this tree of another Debian is missing:"
+  say "  asterisk-forky  live tests: Asterisk 22, which Debian 12 and 13 lack; 300 MB in $tree"
+  say "making it now with:"
+  say "  ${prefix}scripts/asterisk-tree.sh"
+  # shellcheck disable=SC2086 # no prefix is no word
+  ${prefix}env SIPEDGE_ASTERISK_TREE="$tree" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}" scripts/asterisk-tree.sh
+}
+
 main() {
   local packages=("${build_packages[@]}")
   case "${1:-}" in
@@ -118,6 +135,7 @@ main() {
     return 0
   fi
   install_missing "${packages[@]}"
+  if [ "${1:-}" = test ]; then install_asterisk; fi
 }
 
 main "$@"

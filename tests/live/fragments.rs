@@ -4,7 +4,6 @@
 //! edge, its admin port and the counters of the kernel are all in one namespace.
 
 use std::net::SocketAddr;
-use std::process::Command;
 
 use crate::flows::Stage;
 use crate::harness::edge::Setup;
@@ -27,32 +26,10 @@ pub(crate) fn cases() -> Vec<Case> {
             let name = format!("fragments/4-kb-invite+{steering}");
             Case::new(name.clone(), needs, move |place| match Netns::within(PREFIX) {
                 Some(netns) => fragmented_calls(place, &netns, steering),
-                None => run_within(&name),
+                None => Netns::new().run_within(&name, PREFIX),
             })
         })
         .collect()
-}
-
-/// Runs this one case in the edge's namespace.
-fn run_within(name: &str) {
-    let netns = Netns::new();
-    let program = std::env::current_exe().expect("the test's own program");
-    let command = netns.command("edge");
-    let output = Command::new(&command[0])
-        .args(&command[1..])
-        .arg(program)
-        .args(["--exact", name])
-        .env(PREFIX, netns.prefix())
-        .output()
-        .expect("ip netns exec");
-    // Its output is of interest only when it failed: one result line is enough for one case.
-    assert!(
-        output.status.success(),
-        "the run within the namespace failed ({}):\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 fn fragmented_calls(place: &Place, netns: &Netns, steering: &'static str) {

@@ -6,6 +6,7 @@
 //!
 //! `cargo test --test live -- [NAME..]` runs the cases whose name contains one of NAME.
 
+mod asterisk;
 mod checks;
 mod death;
 mod family;
@@ -32,5 +33,6 @@ fn main() -> ExitCode {
     cases.extend(load::cases());
     cases.extend(trace::cases());
     cases.extend(heal::cases());
+    cases.extend(asterisk::cases());
     runner::run(&cases)
 }

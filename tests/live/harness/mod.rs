@@ -3,6 +3,8 @@
 //! Owns: starting, readiness, ending, logs. It must not know which flow is tested. Waiting is always polling with a
 //! deadline; times are `Duration`.
 
+pub(crate) mod asterisk;
+pub(crate) mod baresip;
 pub(crate) mod counts;
 pub(crate) mod edge;
 pub(crate) mod kamailio;

@@ -6,6 +6,8 @@ use std::net::{Ipv6Addr, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::asterisk;
+
 /// Bits of `CapEff` (linux/capability.h).
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
@@ -17,6 +19,12 @@ pub(crate) enum Need {
     Sipp,
     /// Kamailio.
     Kamailio,
+    /// Asterisk in its Debian tree.
+    Asterisk,
+    /// baresip, a phone.
+    Baresip,
+    /// nft, which makes a NAT.
+    Nft,
     /// Knot, a DNS server.
     Knot,
     /// The right to load a program for SO_REUSEPORT, and clang when the edge was built.
@@ -39,6 +47,12 @@ impl Need {
         let (there, text) = match self {
             Self::Sipp => (has("sipp"), "needs sipp (apt install sip-tester)"),
             Self::Kamailio => (has("kamailio"), "needs kamailio (apt install kamailio)"),
+            Self::Asterisk => {
+                let there = asterisk::tree().join("usr/sbin/asterisk").exists();
+                (there, "needs Asterisk (as root: scripts/asterisk-tree.sh)")
+            }
+            Self::Baresip => (has("baresip"), "needs baresip (apt install baresip-core)"),
+            Self::Nft => (has("nft"), "needs nft (apt install nftables)"),
             Self::Knot => (has("knotd"), "needs knotd (apt install knot)"),
             Self::Bpf if !has("clang") => (false, "needs an edge with eBPF (apt install clang)"),
             Self::Bpf => {
@@ -66,6 +80,11 @@ impl Need {
             }
         };
         (!there).then(|| text.to_owned())
+    }
+
+    /// Why this machine cannot have it at all: a skip then, where a missing tool would be a failure.
+    pub(crate) fn cannot_be_had(self) -> Option<String> {
+        if self == Self::Asterisk { asterisk::cannot_be_had() } else { None }
     }
 }
 

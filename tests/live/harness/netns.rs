@@ -1,77 +1,117 @@
 //! Network namespaces with pairs of veth devices of MTU 1500: the edge in the middle, phones and backends apart.
 //!
-//! Owns: making and deleting them. Needs root. It must not know SIP.
+//! Owns: making and deleting them, and the NAT between phones and edge. Needs root. It must not know SIP.
 
 use std::fs;
 use std::process::Command;
 
-/// Three namespaces: phones 10.9.1.2 - 10.9.1.1 edge 10.9.2.1 - 10.9.2.2 backends.
+/// Namespaces that are deleted with the value that made them.
 #[derive(Debug)]
 pub(crate) struct Netns {
     prefix: String,
-    /// This value made them, and deletes them.
-    owned: bool,
+    /// Those that this value made, and deletes.
+    owned: Vec<&'static str>,
 }
 
+/// One end of a link: namespace, device, the device's addresses.
+type End<'a> = (&'static str, &'static str, &'a [&'a str]);
+
 impl Netns {
+    /// Three namespaces: phones 10.9.1.2 - 10.9.1.1 edge 10.9.2.1 - 10.9.2.2 backends.
     pub(crate) fn new() -> Self {
-        let netns = Self { prefix: format!("sipedge{}", std::process::id()), owned: true };
-        let (edge, phones, backends) =
-            (netns.name("edge"), netns.name("phones"), netns.name("backends"));
-        for name in [&edge, &phones, &backends] {
-            ip(&["netns", "add", name]);
-            ip(&["-n", name, "link", "set", "lo", "up"]);
-        }
-        for (net, outer) in [("1", &phones), ("2", &backends)] {
-            let (inner_device, outer_device) = (format!("e{net}"), format!("o{net}"));
-            ip(&[
-                "-n",
-                &edge,
-                "link",
-                "add",
-                &inner_device,
-                "mtu",
-                "1500",
-                "type",
-                "veth",
-                "peer",
-                "name",
-                &outer_device,
-                "mtu",
-                "1500",
-                "netns",
-                outer,
-            ]);
-            for (name, device, host) in [(&edge, &inner_device, "1"), (outer, &outer_device, "2")] {
-                ip(&[
-                    "-n",
-                    name,
-                    "address",
-                    "add",
-                    &format!("10.9.{net}.{host}/24"),
-                    "dev",
-                    device,
-                ]);
-                ip(&["-n", name, "link", "set", device, "up"]);
-            }
-            ip(&["-n", outer, "route", "add", "default", "via", &format!("10.9.{net}.1")]);
-        }
+        let netns = Self::made(&["edge", "phones", "backends"]);
+        netns.link(("edge", "e1", &["10.9.1.1/24"]), ("phones", "o1", &["10.9.1.2/24"]));
+        netns.link(("edge", "e2", &["10.9.2.1/24"]), ("backends", "o2", &["10.9.2.2/24"]));
+        netns.default_route("phones", "10.9.1.1");
+        netns.default_route("backends", "10.9.2.1");
+        netns
+    }
+
+    /// Four namespaces: phones 192.168.77.11 to .30 - .1 nat 198.51.100.77 - 198.51.100.5 edge 10.77.0.5 - 10.77.0.11,
+    /// .12 core. The NAT gives each flow of a phone a port by chance. The core has no way to the public side.
+    pub(crate) fn behind_nat() -> Self {
+        let netns = Self::made(&["edge", "phones", "nat", "core"]);
+        let phones: Vec<String> = (11..=30).map(|host| format!("192.168.77.{host}/24")).collect();
+        let phones: Vec<&str> = phones.iter().map(String::as_str).collect();
+        netns.link(("phones", "p0", &phones), ("nat", "n0", &["192.168.77.1/24"]));
+        netns.link(("nat", "n1", &["198.51.100.77/24"]), ("edge", "e0", &["198.51.100.5/24"]));
+        let core = ["10.77.0.11/24", "10.77.0.12/24"];
+        netns.link(("edge", "e1", &["10.77.0.5/24"]), ("core", "c0", &core));
+        netns.default_route("phones", "192.168.77.1");
+        netns.run("nat", &["sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"]);
+        // Phones refresh their bindings in time: SIPp has no keep-alives, and holds a call for longer than the usual 30.
+        let times = "echo 300 >/proc/sys/net/netfilter/nf_conntrack_udp_timeout";
+        netns.run("nat", &["nft", "add table ip nat"]);
+        let chain = "add chain ip nat post { type nat hook postrouting priority 100; }";
+        netns.run("nat", &["nft", chain]);
+        netns.run("nat", &["nft", "add rule ip nat post oifname n1 masquerade random"]);
+        netns.run("nat", &["sh", "-c", times]);
         netns
     }
 
     /// The namespaces of the test that started this one, which left their prefix in `variable`.
     pub(crate) fn within(variable: &str) -> Option<Self> {
         let prefix = std::env::var(variable).ok()?;
-        Some(Self { prefix, owned: false })
+        Some(Self { prefix, owned: Vec::new() })
     }
 
-    pub(crate) fn prefix(&self) -> &str {
-        &self.prefix
+    /// Runs the one case `name` of this test program again in the edge's namespace, with the prefix in `variable`.
+    pub(crate) fn run_within(&self, name: &str, variable: &str) {
+        let program = std::env::current_exe().expect("the test's own program");
+        let command = self.command("edge");
+        let output = Command::new(&command[0])
+            .args(&command[1..])
+            .arg(program)
+            .args(["--exact", name])
+            .env(variable, &self.prefix)
+            .output()
+            .expect("ip netns exec");
+        // Its output is of interest only when it failed: one result line is enough for one case.
+        assert!(
+            output.status.success(),
+            "the run within the namespace failed ({}):\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
-    /// The command prefix that runs a program in a namespace: `edge`, `phones` or `backends`.
+    /// The command prefix that runs a program in a namespace.
     pub(crate) fn command(&self, part: &str) -> Vec<String> {
         ["ip", "netns", "exec", &self.name(part)].map(str::to_owned).to_vec()
+    }
+
+    fn made(parts: &[&'static str]) -> Self {
+        let prefix = format!("sipedge{}", std::process::id());
+        let netns = Self { prefix, owned: parts.to_vec() };
+        for part in parts {
+            ip(&["netns", "add", &netns.name(part)]);
+            ip(&["-n", &netns.name(part), "link", "set", "lo", "up"]);
+        }
+        netns
+    }
+
+    fn link(&self, left: End<'_>, right: End<'_>) {
+        let (name, peer) = (self.name(left.0), self.name(right.0));
+        let mut arguments = vec!["-n", &name, "link", "add", left.1, "mtu", "1500", "type", "veth"];
+        arguments.extend(["peer", "name", right.1, "mtu", "1500", "netns", &peer]);
+        ip(&arguments);
+        for (part, device, addresses) in [left, right] {
+            let name = self.name(part);
+            for address in addresses {
+                ip(&["-n", &name, "address", "add", address, "dev", device]);
+            }
+            ip(&["-n", &name, "link", "set", device, "up"]);
+        }
+    }
+
+    fn default_route(&self, part: &str, via: &str) {
+        ip(&["-n", &self.name(part), "route", "add", "default", "via", via]);
+    }
+
+    fn run(&self, part: &str, arguments: &[&str]) {
+        let name = self.name(part);
+        ip(&[&["netns", "exec", &name], arguments].concat());
     }
 
     fn name(&self, part: &str) -> String {
@@ -81,10 +121,7 @@ impl Netns {
 
 impl Drop for Netns {
     fn drop(&mut self) {
-        if !self.owned {
-            return;
-        }
-        for part in ["edge", "phones", "backends"] {
+        for part in &self.owned {
             let _ = Command::new("ip").args(["netns", "delete", &self.name(part)]).status();
         }
     }

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use super::wait_until;
@@ -29,6 +29,17 @@ pub(crate) struct Party {
 impl Party {
     /// Starts `command` (program first; a `netns` prefix is part of it) with stdout and stderr in `log`.
     pub(crate) fn start(name: &str, command: &[String], log: PathBuf) -> Self {
+        Self::start_with(name, command, log, Stdio::null())
+    }
+
+    /// The same for a program that is told what to do on its standard input.
+    pub(crate) fn start_told(name: &str, command: &[String], log: PathBuf) -> (Self, ChildStdin) {
+        let mut party = Self::start_with(name, command, log, Stdio::piped());
+        let input = party.child.stdin.take().expect("a pipe was asked for");
+        (party, input)
+    }
+
+    fn start_with(name: &str, command: &[String], log: PathBuf, input: Stdio) -> Self {
         let output = File::create(&log).expect("a log file in the case's directory");
         let errors = output.try_clone().expect("a second handle of the log");
         let child = Command::new("setpriv")
@@ -37,13 +48,18 @@ impl Party {
             .env("TERM", "dumb")
             // The logs of all parties have one clock.
             .env("TZ", "UTC")
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(output)
             .stderr(errors)
             .process_group(0)
             .spawn()
             .unwrap_or_else(|e| panic!("{name} could not be started: {e}"));
         Self { name: name.to_owned(), child, log, ended: None }
+    }
+
+    /// Its process id; its network namespace and root have it, too.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it wrote so far.

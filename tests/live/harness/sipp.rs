@@ -52,11 +52,20 @@ pub(crate) struct Station {
     pub(crate) claimed: SocketAddr,
     /// A command prefix that puts it into a network namespace, or nothing.
     pub(crate) netns: Vec<String>,
+    /// Arguments that only this one has.
+    pub(crate) more: Vec<String>,
 }
 
 impl Station {
     pub(crate) fn new(name: &str, side: Side, local: SocketAddr) -> Self {
-        Self { name: name.to_owned(), side, local, claimed: local, netns: Vec::new() }
+        Self {
+            name: name.to_owned(),
+            side,
+            local,
+            claimed: local,
+            netns: Vec::new(),
+            more: Vec::new(),
+        }
     }
 }
 
@@ -96,7 +105,7 @@ impl Sipp {
             "-d".to_owned(),
             load.hold.as_millis().to_string(),
             "-timeout".to_owned(),
-            CALLER_TIMEOUT_SECONDS.to_string(),
+            (CALLER_TIMEOUT_SECONDS + load.hold.as_secs()).to_string(),
             "-timeout_error".to_owned(),
         ];
         Self::start(place, station, scenario, &load.ballast, &arguments)
@@ -104,7 +113,12 @@ impl Sipp {
 
     /// Waits for the end of a caller: every call must have gone as its scenario says.
     pub(crate) fn finish(&mut self) -> Result<(), String> {
-        let status = self.party.wait_end(Duration::from_secs(CALLER_TIMEOUT_SECONDS + 10));
+        self.finish_after(Duration::ZERO)
+    }
+
+    /// The same for a caller that holds its calls for so long.
+    pub(crate) fn finish_after(&mut self, hold: Duration) -> Result<(), String> {
+        let status = self.party.wait_end(hold + Duration::from_secs(CALLER_TIMEOUT_SECONDS + 10));
         if status.success() {
             return Ok(());
         }
@@ -187,6 +201,7 @@ impl Sipp {
             ]
             .map(str::to_owned),
         );
+        command.extend_from_slice(&station.more);
         command.extend_from_slice(arguments);
         let party = Party::start(name, &command, place.path(&format!("{name}.log")));
         Self { station, party, messages, errors }
@@ -244,7 +259,8 @@ pub(crate) fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
 }
 
-fn name_of(text: &str) -> Option<Name> {
+/// What a message is; nothing when the text is none.
+pub(crate) fn name_of(text: &str) -> Option<Name> {
     let (cseq, method) = field(text, "CSeq")?.split_once(' ')?;
     let status = match text.strip_prefix("SIP/2.0 ") {
         Some(rest) => rest.get(..3)?.parse().ok()?,
