@@ -365,5 +365,5 @@ fn every_example_can_run() {
             count += 1;
         }
     }
-    assert_eq!(count, 5);
+    assert_eq!(count, 7);
 }
