@@ -108,13 +108,13 @@ fn forwarded(bytes: &[u8], source: &str) -> (String, String) {
     let mut core = Core::new(Arc::new(table()), 1, 0);
     let mut outbox = Outbox::new();
     let source = source.parse().expect("an address");
-    let received = Received { bytes, source, listener: ListenerId(0), truncated: false };
+    let received = Received::datagram(bytes, source, ListenerId(0));
     assert_eq!(core.handle(Now(1), &received, &mut outbox), Verdict::Forward);
     let mut out = vec![0; 65_536];
     let size = outbox.write_to(bytes, &mut out).expect("fits");
     out.truncate(size);
     let sent = String::from_utf8(out).expect("ASCII");
-    (sent, outbox.transmit().expect("sent").destination.to_string())
+    (sent, outbox.transmit().expect("sent").address().to_string())
 }
 
 fn answer(seen: &str) -> Vec<u8> {

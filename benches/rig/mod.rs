@@ -103,25 +103,30 @@ impl Rig {
     /// Where does it go: the values of the fields, our tokens, the rules. Not the balance: see `benches/balance.rs`.
     pub(crate) fn route(&mut self) {
         let Message { bytes, source, .. } = &self.message;
+        let received = Received::datagram(bytes, *source, ListenerId(0));
         let message = message::Message { bytes, index: &self.index };
         let StartLine::Request { method, .. } = message.start_line() else {
             self.edits.clear();
-            black_box(response::way(&self.table, &message, &mut self.edits).expect("forwarded"));
+            black_box(
+                response::way(&self.table, &message, received.unit, &mut self.edits)
+                    .expect("forwarded"),
+            );
             return;
         };
-        let head = admit::head(&message, Method::from_bytes(method.of(bytes)));
+        let head = admit::head(&message, received.unit, Method::from_bytes(method.of(bytes)));
         let head = head.expect("forwarded, so it was let in");
-        let origin = self.table.backend_at(*source);
-        let routes = RouteSet::read(&self.table, &message, head.uri, *source, origin.is_some());
+        let peer = self.table.peer(received.flow);
+        let is_backend = peer.backend.is_some();
+        let routes = RouteSet::read(&self.table, &message, head.uri, *source, is_backend);
         let routes = routes.expect("forwarded, so the Routes are good");
-        black_box(request::way(&self.table, &message, &head, &routes, ListenerId(0), origin));
+        black_box(request::way(&self.table, &message, &head, &routes, &peer));
     }
 
     /// The whole core, without the copy.
     pub(crate) fn decide(&mut self) {
         let Message { bytes, source, verdict, name } = &self.message;
         let (source, listener) = (*source, ListenerId(0));
-        let received = Received { bytes, source, listener, truncated: false };
+        let received = Received::datagram(bytes, source, listener);
         let found = self.core.handle(Now(1_000_000), black_box(&received), &mut self.outbox);
         assert_eq!(found, *verdict, "{name}");
     }

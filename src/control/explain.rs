@@ -63,7 +63,7 @@ pub fn explain(config: &Config, question: &Question<'_>) -> Result<String, Refus
     let names = look(&config.names(), &config.node.dns);
     let shards = config.node.shards.unwrap_or(1);
     let parts = compile::table_with_names(config, &names, shards).map_err(Refused::Failed)?;
-    let received = Received { bytes, source: question.source, listener, truncated };
+    let received = Received::datagram(bytes, question.source, listener).cut(truncated);
     let mut out = String::new();
     tell(&mut out, config, &Arc::new(Table::new(parts)), &received, note)
         .expect("writing to a string cannot fail");
@@ -118,8 +118,8 @@ fn tell(
     note: Option<&str>,
 ) -> fmt::Result {
     let name = |id: ListenerId| table.listener(id).map_or("?", |listener| listener.name.as_str());
-    let (count, by) = (received.bytes.len(), name(received.listener));
-    writeln!(out, "message: {count} bytes from {} by listener {by}", received.source)?;
+    let (count, by) = (received.bytes.len(), name(received.flow.listener()));
+    writeln!(out, "message: {count} bytes from {} by listener {by}", received.flow.remote())?;
     if let Some(note) = note {
         writeln!(out, "note: {note}")?;
     }
@@ -143,7 +143,7 @@ fn tell(
     let decision = *outbox.decision();
 
     writeln!(out, "\ndecision")?;
-    match table.backend_at(received.source) {
+    match table.backend_at(received.flow.remote()) {
         Some(origin) => {
             writeln!(out, "  sender       backend {}", backend_text(table, origin))?;
         }
@@ -180,8 +180,8 @@ fn tell(
         writeln!(
             out,
             "  next hop     {} by listener {}",
-            transmit.destination,
-            name(transmit.listener)
+            transmit.address(),
+            name(transmit.listener())
         )?;
     }
     match verdict {

@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use super::resolve::{Known, members};
 use crate::config::{self, Config};
-use crate::sip::Now;
 use crate::sip::balance::{
     BACKENDS_MAX, BackendSet, Balance, Detail, Member as BalanceMember, Ramp, Spec,
 };
 use crate::sip::route::table::{Backend, Parts, Pool as TablePool};
+use crate::sip::{HopId, Now};
 
 mod latency;
 mod meters;
@@ -261,12 +261,12 @@ impl Pool {
         let member = |member: &Member| Backend {
             uri: member.uri().to_owned(),
             address: member.of.address,
-            meter: member.meter,
+            hop: HopId(member.meter),
         };
         let leaver = |leaver: &Leaving| Backend {
             uri: leaver.uri.clone(),
             address: leaver.address,
-            meter: leaver.meter,
+            hop: HopId(leaver.meter),
         };
         TablePool {
             name: self.config.name.clone(),

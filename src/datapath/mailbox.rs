@@ -13,7 +13,7 @@ use super::counters::Counters;
 use super::sys::EventFd;
 use super::tap_filter::TapFilter;
 use crate::sip::route::table::Table;
-use crate::sip::{Decision, ListenerId, MESSAGE_BYTES_MAX, Now, Received};
+use crate::sip::{Decision, Flow, ListenerId, MESSAGE_BYTES_MAX, Now, Received, Unit};
 
 /// Letters from control that may wait at a shard, and answers at control: a burst of probes, and what comes between.
 const LETTERS_MAX: usize = 256;
@@ -63,9 +63,8 @@ pub(crate) enum Answer {
 /// A datagram that another shard owns.
 pub(crate) struct Hop {
     bytes: Vec<u8>,
-    source: SocketAddr,
-    listener: ListenerId,
-    truncated: bool,
+    flow: Flow,
+    unit: Unit,
     /// When it was received, on the clock of all shards.
     pub(crate) received_at: Now,
 }
@@ -73,12 +72,7 @@ pub(crate) struct Hop {
 impl Hop {
     /// The message, as it came in.
     pub(crate) fn received(&self) -> Received<'_> {
-        Received {
-            bytes: &self.bytes,
-            source: self.source,
-            listener: self.listener,
-            truncated: self.truncated,
-        }
+        Received { bytes: &self.bytes, flow: self.flow, unit: self.unit }
     }
 }
 
@@ -166,9 +160,10 @@ fn lane(hops: usize) -> Lane {
     for _ in 0..hops {
         // Room for the largest datagram; pages that none reached are never touched.
         let bytes = Vec::with_capacity(MESSAGE_BYTES_MAX);
-        let source = SocketAddr::from(([0, 0, 0, 0], 0));
-        let (listener, received_at) = (ListenerId(0), Now(0));
-        let hop = Box::new(Hop { bytes, source, listener, truncated: false, received_at });
+        let remote = SocketAddr::from(([0, 0, 0, 0], 0));
+        let flow = Flow::Datagram { listener: ListenerId(0), remote };
+        let unit = Unit::Datagram { is_cut: false };
+        let hop = Box::new(Hop { bytes, flow, unit, received_at: Now(0) });
         drop(returned.push(hop));
     }
     Lane { near: (out, empty), far: (inbound, returned) }
@@ -191,9 +186,8 @@ impl Mailbox {
         let Ok(mut hop) = peer.empty.pop() else { return false };
         hop.bytes.clear();
         hop.bytes.extend_from_slice(received.bytes);
-        hop.source = received.source;
-        hop.listener = received.listener;
-        hop.truncated = received.truncated;
+        hop.flow = received.flow;
+        hop.unit = received.unit;
         hop.received_at = now;
         peer.posted = true;
         peer.out.push(hop).is_ok()
@@ -246,7 +240,7 @@ mod tests {
 
     fn received(bytes: &[u8]) -> Received<'_> {
         let source = "192.0.2.9:5060".parse().expect("an address");
-        Received { bytes, source, listener: ListenerId(2), truncated: true }
+        Received::datagram(bytes, source, ListenerId(2)).cut(true)
     }
 
     #[test]
@@ -264,8 +258,8 @@ mod tests {
             boxes[1].wake().clear();
             let taken = boxes[1].take_hops(|hop| {
                 assert_eq!((hop.received().bytes, hop.received_at), (&b"hop"[..], Now(round)));
-                assert_eq!(hop.received().listener, ListenerId(2));
-                assert!(hop.received().truncated);
+                assert_eq!(hop.received().flow.listener(), ListenerId(2));
+                assert!(hop.received().is_cut());
             });
             assert_eq!(taken, posted);
             assert_eq!(boxes[0].take_hops(|_| ()), 0);

@@ -115,12 +115,9 @@ impl Mmsg {
                     self.counts.receive_errors += 1;
                     continue;
                 };
-                let received = Received {
-                    bytes: self.region.part(place * STRIDE_BYTES, size),
-                    source,
-                    listener,
-                    truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
-                };
+                let bytes = self.region.part(place * STRIDE_BYTES, size);
+                let is_cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
+                let received = Received::datagram(bytes, source, listener).cut(is_cut);
                 on(&received, &mut self.queue);
             }
         }

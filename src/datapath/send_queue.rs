@@ -7,8 +7,7 @@ use std::io;
 
 use super::addr::Name;
 use super::sys::{Region, stride};
-use crate::sip::outbox::Transmit;
-use crate::sip::{MESSAGE_BYTES_MAX, Now};
+use crate::sip::{Flow, MESSAGE_BYTES_MAX, Now, Target};
 
 /// Bytes from one buffer to the next: [`super::sys::stride`] says why. Pages that no message reached are never touched.
 const STRIDE_BYTES: usize = stride(MESSAGE_BYTES_MAX);
@@ -82,19 +81,20 @@ impl SendQueue {
     pub(crate) fn push(
         &mut self,
         (received_at, pool): (Now, u32),
-        transmit: Transmit,
+        transmit: Target,
         fill: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Result<(), Refused> {
+        let Target::Flow(Flow::Datagram { listener, remote }) = transmit;
         let slot = *self.free.last().ok_or(Refused::Full)?;
         let place = usize::from(slot);
         let buffer = self.region.part_mut(place * STRIDE_BYTES, MESSAGE_BYTES_MAX);
         let size = fill(buffer).filter(|&size| size <= MESSAGE_BYTES_MAX);
         let size = size.ok_or(Refused::TooLarge)?;
         let header = &mut self.headers[place];
-        let name_bytes = header.name.write(transmit.destination);
+        let name_bytes = header.name.write(remote);
         header.message.msg_namelen = libc::socklen_t::try_from(name_bytes).expect("at most 28");
         header.iovec.iov_len = size;
-        header.listener = usize::from(transmit.listener.0);
+        header.listener = usize::from(listener.0);
         self.free.pop();
         self.queued.push(slot);
         match self.runs.last_mut() {
@@ -172,7 +172,7 @@ mod tests {
 
     fn push(queue: &mut SendQueue, time: u64, size: Option<usize>) -> Result<(), Refused> {
         let destination = "127.0.0.1:9".parse().expect("an address");
-        let transmit = Transmit { destination, listener: ListenerId(3) };
+        let transmit = Target::datagram(ListenerId(3), destination);
         queue.push((Now(time), 0), transmit, |_| size)
     }
 

@@ -19,9 +19,9 @@ use super::start::Ends;
 use super::tap::Tap;
 use super::traffic::OF_CONTROL;
 use crate::sip::core::Core;
-use crate::sip::outbox::{Outbox, Transmit};
+use crate::sip::outbox::Outbox;
 use crate::sip::route::table::Table;
-use crate::sip::{BackendRef, Cause, Decision, DropReason, Now, Received, Verdict, steer};
+use crate::sip::{BackendRef, Cause, Decision, DropReason, Now, Received, Target, Verdict, steer};
 
 mod trace;
 
@@ -225,7 +225,7 @@ impl Path {
         let decision = self.outbox.decision();
         self.counters.on_verdict(verdict, decision);
         let pool = self.counters.traffic.on_verdict(now, verdict, decision, self.core.table());
-        if let Some(report) = report(now, received.source, decision, self.core.table()) {
+        if let Some(report) = report(now, received.flow.remote(), decision, self.core.table()) {
             self.reporter.push(report);
         }
         let extras = self.send_extras(now, received_at, queue);
@@ -250,10 +250,11 @@ impl Path {
     /// Sends what control has made.
     fn send(&mut self, now: Now, outgoing: &Outgoing, queue: &mut SendQueue) {
         let Outgoing { listener, destination, ref bytes, .. } = *outgoing;
-        let pushed = queue.push((now, OF_CONTROL), Transmit { destination, listener }, |buffer| {
-            buffer.get_mut(..bytes.len())?.copy_from_slice(bytes);
-            Some(bytes.len())
-        });
+        let pushed =
+            queue.push((now, OF_CONTROL), Target::datagram(listener, destination), |buffer| {
+                buffer.get_mut(..bytes.len())?.copy_from_slice(bytes);
+                Some(bytes.len())
+            });
         // Counted; control asks again by itself.
         if self.count(pushed).is_ok() && self.tap.is_on() {
             self.trace_made(now, outgoing);

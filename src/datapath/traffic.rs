@@ -55,7 +55,7 @@ impl Traffic {
     pub(crate) fn fit(&mut self, table: &Table) {
         let backends = table.pools.iter().flat_map(|pool| &pool.backends);
         self.fit_counts(
-            backends.map(|backend| count_for(backend.meter)).max().unwrap_or(0),
+            backends.map(|backend| count_for(backend.hop.0)).max().unwrap_or(0),
             table.pools.iter().map(|pool| count_for(pool.meter)).max().unwrap_or(0),
         );
     }
@@ -173,7 +173,7 @@ pub(super) fn meters(
     BackendRef { pool, backend }: BackendRef,
 ) -> Option<(u32, u32)> {
     let pool = table.pools.get(usize::from(pool))?;
-    Some((pool.backends.get(usize::from(backend))?.meter, pool.meter))
+    Some((pool.backends.get(usize::from(backend))?.hop.0, pool.meter))
 }
 
 fn at<T>(counts: &mut [T], meter: u32) -> Option<&mut T> {

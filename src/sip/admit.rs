@@ -3,6 +3,7 @@
 //! Owns: which fields must be there once, and their grammar. Knows no next hop. A refusal is a status and the field to
 //! blame; the answer itself is written elsewhere.
 
+use super::Unit;
 use super::message::{
     CSeq, FieldName, FieldSet, Message, Method, NameAddr, Scheme, Span, StartLine, Uri, Via, Vias,
 };
@@ -68,7 +69,7 @@ impl Refusal {
 ///
 /// # Errors
 /// With the answer that it gets (RFC 3261 16.3 steps 1 to 3, 8.2.2, 18.3).
-pub fn head<'a>(message: &Message<'a>, method: Method) -> Result<Head<'a>, Refusal> {
+pub fn head<'a>(message: &Message<'a>, unit: Unit, method: Method) -> Result<Head<'a>, Refusal> {
     let bytes = message.bytes;
     let StartLine::Request { method: method_name, uri, version } = message.start_line() else {
         return Err(Refusal::new(400, "Bad Request Line"));
@@ -88,7 +89,8 @@ pub fn head<'a>(message: &Message<'a>, method: Method) -> Result<Head<'a>, Refus
     }
     let from = name_addr(message, FieldName::From)?;
     let to = name_addr(message, FieldName::To)?;
-    let content_end = content_end(message).map_err(|_| Refusal::bad(FieldName::ContentLength))?;
+    let content_end =
+        content_end(message, unit).map_err(|_| Refusal::bad(FieldName::ContentLength))?;
     let max_forwards = match message.number(FieldName::MaxForwards) {
         None => None,
         Some(Ok(hops)) if hops <= MAX_FORWARDS_MAX => Some(hops),
@@ -181,9 +183,10 @@ pub struct BadContentLength;
 ///
 /// # Errors
 /// When Content-Length is no number or promises more than came.
-pub fn content_end(message: &Message<'_>) -> Result<usize, BadContentLength> {
+pub fn content_end(message: &Message<'_>, unit: Unit) -> Result<usize, BadContentLength> {
     let size = message.bytes.len();
     match message.number(FieldName::ContentLength) {
+        None if unit == Unit::Framed => Err(BadContentLength),
         None => Ok(size),
         Some(Ok(length)) => usize::try_from(length)
             .ok()

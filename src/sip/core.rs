@@ -9,7 +9,7 @@ use super::admit::{self, Head, Refusal};
 use super::balance::{Counts, Rotation};
 use super::hold::Hold;
 use super::message::{FieldName, Index, Message, Method, ParseError, StartLine, Via};
-use super::outbox::{Outbox, Transmit};
+use super::outbox::Outbox;
 use super::response::{Answer, is_own_tag, phrase, target};
 use super::route::dialog::{RouteError, RouteSet};
 use super::route::key::Keyed;
@@ -19,7 +19,7 @@ use super::route::table::{Backend, Pool, Table};
 use super::token::SealKey;
 use super::token::via::{BranchHash, EdgeParameter, TransactionFields, is_marked, loop_value};
 use super::transaction::{AddressNumber, INVITE_SECONDS, REQUEST_SECONDS, Recent, Transactions};
-use super::{BackendRef, Cause, DropReason, Now, Received, Verdict, probe};
+use super::{BackendRef, Cause, DropReason, Now, Peer, Received, Target, Verdict, probe};
 use counted::Counted;
 
 mod again;
@@ -178,6 +178,7 @@ impl Core {
             counted: &mut self.counted,
             now,
             received,
+            peer: self.table.peer(received.flow),
             message,
             outbox,
             holding: self.holding.as_deref_mut(),
@@ -207,6 +208,7 @@ struct Turn<'a> {
     counted: &'a mut Counted,
     now: Now,
     received: &'a Received<'a>,
+    peer: Peer,
     message: Message<'a>,
     outbox: &'a mut Outbox,
     holding: Option<&'a mut Holding>,
@@ -215,10 +217,11 @@ struct Turn<'a> {
 impl<'a> Turn<'a> {
     fn response(&mut self, code: u16) -> Verdict {
         self.outbox.decision.status = code;
-        if self.received.truncated {
+        if self.received.is_cut() {
             return Verdict::Drop(DropReason::ReceiveTruncated);
         }
-        match response::way(self.table, &self.message, &mut self.outbox.edits) {
+        let unit = self.received.unit;
+        match response::way(self.table, &self.message, unit, &mut self.outbox.edits) {
             Err(DropReason::ResponseViaLast) => {
                 let of_cancel = if self.holds_any() { self.cancel_answer(code) } else { None };
                 of_cancel.unwrap_or_else(|| self.probe_answer())
@@ -227,8 +230,8 @@ impl<'a> Turn<'a> {
             Ok(response::Way { transmit, method, branch }) => {
                 let decision = &mut self.outbox.decision;
                 decision.method = method;
-                decision.origin = self.table.backend_at(self.received.source);
-                decision.backend = self.table.backend_reached_at(transmit.destination);
+                decision.origin = self.peer.backend;
+                decision.backend = self.table.backend_reached_at(transmit.address());
                 decision.cause = Cause::Via;
                 let is_for_backend = decision.backend.is_some();
                 // Of what is absorbed, too: it says how the backend is.
@@ -263,7 +266,7 @@ impl<'a> Turn<'a> {
         };
         let decision = &mut self.outbox.decision;
         decision.method = method;
-        decision.origin = self.table.backend_at(self.received.source);
+        decision.origin = self.peer.backend;
         decision.cause = Cause::Probe;
         decision.transaction = transaction;
         decision.retry_after_seconds = probe::retry_after_seconds(&self.message);
@@ -271,12 +274,12 @@ impl<'a> Turn<'a> {
     }
 
     fn request(&mut self) -> Verdict {
-        if self.received.truncated
-            || self.received.bytes.len() > self.table.limits.message_bytes_max
+        if self.received.is_cut() || self.received.bytes.len() > self.table.limits.message_bytes_max
         {
             return self.refuse(Refusal::new(513, "Message Too Large"));
         }
-        let head = match admit::head(&self.message, self.outbox.decision.method) {
+        let head = match admit::head(&self.message, self.received.unit, self.outbox.decision.method)
+        {
             Ok(head) => head,
             Err(refusal) => return self.refuse(refusal),
         };
@@ -288,9 +291,9 @@ impl<'a> Turn<'a> {
             }
             return Verdict::Absorb;
         }
-        let origin = self.table.backend_at(self.received.source);
+        let origin = self.peer.backend;
         self.outbox.decision.origin = origin;
-        let source = self.received.source;
+        let source = self.peer.address;
         let routes = RouteSet::read(self.table, &self.message, head.uri, source, origin.is_some());
         let routes = match routes {
             Ok(routes) => routes,
@@ -301,8 +304,7 @@ impl<'a> Turn<'a> {
             // A Record-Route of ours is for its dialog: in front of a new request it would go around the rules.
             return self.bad_token(&head);
         }
-        let way =
-            request::way(self.table, &self.message, &head, &routes, self.received.listener, origin);
+        let way = request::way(self.table, &self.message, &head, &routes, &self.peer);
         if let Some(refusal) = self.refusal(&head, way) {
             return self.refuse(refusal);
         }
@@ -383,10 +385,10 @@ impl<'a> Turn<'a> {
             && EdgeParameter::read(via.edge.of(bytes)).is_some_and(|e| e.loop_value == value)
     }
 
-    fn send(&mut self, transmit: Transmit) -> Verdict {
+    fn send(&mut self, transmit: Target) -> Verdict {
         self.outbox.transmit = Some(transmit);
         match self.outbox.edits.size(self.received.bytes.len()) {
-            Ok(size) if size <= forward::DATAGRAM_BYTES_MAX => Verdict::Forward,
+            Ok(size) if size <= transmit.bytes_max() => Verdict::Forward,
             _ => Verdict::Drop(DropReason::Oversized),
         }
     }

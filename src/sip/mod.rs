@@ -6,13 +6,12 @@
 //! [`core::Core::handle`] is the one door: shards, tests, fuzz targets, benches, the simulator and `explain` call it.
 #![forbid(unsafe_code)]
 
-use std::net::SocketAddr;
-
 pub mod admit;
 pub mod balance;
 pub mod core;
 pub mod digit;
 pub mod edit;
+pub mod flow;
 pub mod framing;
 pub mod hold;
 pub mod message;
@@ -24,6 +23,8 @@ pub mod siphash;
 pub mod steer;
 pub mod token;
 pub mod transaction;
+
+pub use flow::{Flow, HopId, Peer, Received, Target, Trust, Unit};
 
 /// A moment on the caller's monotonic clock, in microseconds from an origin that the caller chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -48,19 +49,6 @@ pub struct BackendRef {
     pub pool: u16,
     /// Index into [`route::table::Pool::backends`].
     pub backend: u16,
-}
-
-/// One message as it came in: a whole datagram.
-#[derive(Debug, Clone, Copy)]
-pub struct Received<'a> {
-    /// The bytes, at most [`MESSAGE_BYTES_MAX`].
-    pub bytes: &'a [u8],
-    /// Who sent it.
-    pub source: SocketAddr,
-    /// Where it arrived.
-    pub listener: ListenerId,
-    /// The kernel cut the datagram: the buffer was too small.
-    pub truncated: bool,
 }
 
 /// The largest message handled. A UDP datagram over IPv4 carries at most 65,507 bytes.

@@ -2,14 +2,13 @@
 //!
 //! Owns: the buffers that are filled again for each message. Knows nothing of why.
 
-use std::net::SocketAddr;
 use std::ops::Range;
 
 use arrayvec::ArrayVec;
 
 use super::edit::{Edits, TEXT_BYTES_MAX};
 use super::hold::HELD_BYTES_MAX;
-use super::{Decision, ListenerId, MESSAGE_BYTES_MAX, Verdict};
+use super::{Decision, MESSAGE_BYTES_MAX, Target, Verdict};
 
 /// Most bytes that an answer is longer than its request; one that is too long to be sent is written all the same. Four for
 /// each Via that it repeats (`v:` and LF become `Via: ` and CRLF), of 256 fields at most, and a few hundred for the status
@@ -19,20 +18,11 @@ const ANSWER_GROWTH_BYTES_MAX: usize = 2048;
 /// Most messages besides the one that came in: its failure is acknowledged, and its request goes to another backend.
 pub const EXTRAS_MAX: usize = 2;
 
-/// Where a message goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Transmit {
-    /// The next hop.
-    pub destination: SocketAddr,
-    /// The listener whose socket sends it.
-    pub listener: ListenerId,
-}
-
 /// A whole message that goes out besides the one that came in.
 #[derive(Debug, Clone, Copy)]
 pub struct Extra<'a> {
     /// Where it goes.
-    pub transmit: Transmit,
+    pub transmit: Target,
     /// All of it.
     pub bytes: &'a [u8],
     /// Its method, the backend that it goes to, and its status when it is an answer of ours: then its origin is the
@@ -50,7 +40,7 @@ impl Extra<'_> {
 /// Those of one call into the core.
 #[derive(Debug, Clone)]
 pub(super) struct Extras {
-    list: ArrayVec<(Transmit, Range<usize>, Decision), EXTRAS_MAX>,
+    list: ArrayVec<(Target, Range<usize>, Decision), EXTRAS_MAX>,
     bytes: Vec<u8>,
 }
 
@@ -68,7 +58,7 @@ impl Extras {
     /// Adds what `write` adds to the buffer; nothing when it says so, or when there is no room without allocating.
     pub(super) fn push(
         &mut self,
-        (transmit, decision): (Transmit, Decision),
+        (transmit, decision): (Target, Decision),
         size_max: usize,
         write: impl FnOnce(&mut Vec<u8>) -> Option<()>,
     ) -> Option<()> {
@@ -91,7 +81,7 @@ pub struct Outbox {
     pub(super) edits: Edits,
     pub(super) answer: Vec<u8>,
     pub(super) is_answer: bool,
-    pub(super) transmit: Option<Transmit>,
+    pub(super) transmit: Option<Target>,
     pub(super) decision: Decision,
     pub(super) extras: Extras,
 }
@@ -133,7 +123,7 @@ impl Outbox {
 
     /// Where it goes, after `Forward` and `Respond`.
     #[must_use]
-    pub fn transmit(&self) -> Option<Transmit> {
+    pub fn transmit(&self) -> Option<Target> {
         self.transmit
     }
 

@@ -77,7 +77,7 @@ impl Traces {
         let backends = table.pools.iter().flat_map(|pool| &pool.backends);
         let names = Names {
             pools: table.pools.iter().map(|pool| (pool.meter, pool.name.clone())).collect(),
-            backends: backends.map(|backend| (backend.meter, backend.uri.clone())).collect(),
+            backends: backends.map(|backend| (backend.hop.0, backend.uri.clone())).collect(),
         };
         // Without a thread nobody wants names.
         let _ = self.orders.send(Order::Names(names));

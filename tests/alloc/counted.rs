@@ -30,8 +30,7 @@ fn no_count_allocates() {
         let counted = allocations(|| {
             for message in [&invite, &invite, &answer] {
                 let (bytes, source) = (&message.bytes[..], message.source);
-                let received =
-                    Received { bytes, source, listener: ListenerId(0), truncated: false };
+                let received = Received::datagram(bytes, source, ListenerId(0));
                 let verdict = core.handle(Now(1_000_000), &received, &mut outbox);
                 assert_eq!(verdict, Verdict::Forward, "{name}");
             }
@@ -61,7 +60,7 @@ fn no_cap_allocates() {
             // Each is a transaction of its own, and none is answered.
             invite.bytes[branch] = b'a' + number;
             let (bytes, source) = (&invite.bytes[..], invite.source);
-            let received = Received { bytes, source, listener: ListenerId(0), truncated: false };
+            let received = Received::datagram(bytes, source, ListenerId(0));
             assert_eq!(core.handle(Now(1_000_000), &received, &mut outbox), Verdict::Forward);
             moved += u32::from(outbox.decision().is_capped);
         }

@@ -17,7 +17,7 @@ fn no_failover_allocates() {
     let (mut core, mut outbox) = (Core::new(Arc::new(messages::table()), 1, 0), Outbox::new());
     let mut handle = |core: &mut Core, message: &messages::Message| {
         let (bytes, source) = (&message.bytes[..], message.source);
-        let received = Received { bytes, source, listener: ListenerId(0), truncated: false };
+        let received = Received::datagram(bytes, source, ListenerId(0));
         assert_eq!(core.handle(Now(1_000_000), &received, &mut outbox), Verdict::Forward);
         *outbox.decision()
     };
@@ -51,8 +51,7 @@ fn nothing_held_allocates() {
     table.pools[0].failover = Some(Failover { statuses, timeout_us: 2_000_000, tries: 3 });
     let backends: Vec<_> = table.pools[0].backends.iter().map(|b| b.address).collect();
     let (mut core, mut outbox) = (Core::new(Arc::new(table), 1, 0), Outbox::new());
-    let received =
-        |bytes, source| Received { bytes, source, listener: ListenerId(0), truncated: false };
+    let received = |bytes, source| Received::datagram(bytes, source, ListenerId(0));
     let first = received(&invite.bytes[..], invite.source);
     assert_eq!(core.handle(Now(1_000_000), &first, &mut outbox), Verdict::Forward);
     let mut buffer = vec![0; 65_535];

@@ -57,7 +57,7 @@ impl Case {
         let mut core = Core::new(Arc::new(table), 1, 0);
         let (mut outbox, mut out) = (Outbox::new(), vec![0; MESSAGE_BYTES_MAX]);
         move || {
-            let received = Received { bytes: &bytes, source, listener: ListenerId(0), truncated };
+            let received = Received::datagram(&bytes, source, ListenerId(0)).cut(truncated);
             assert_eq!(core.handle(Now(1_000_000), &received, &mut outbox), verdict, "{name}");
             if verdict == Verdict::Respond {
                 assert_eq!(outbox.decision().status, status, "{name}");
@@ -207,7 +207,7 @@ fn sent_on(text: &str) -> String {
     let mut core = Core::new(Arc::new(messages::table()), 1, 0);
     let (mut outbox, mut out) = (Outbox::new(), vec![0; MESSAGE_BYTES_MAX]);
     let (bytes, source, listener) = (text.as_bytes(), address(PHONE), ListenerId(0));
-    let received = Received { bytes, source, listener, truncated: false };
+    let received = Received::datagram(bytes, source, listener);
     assert_eq!(core.handle(Now(1), &received, &mut outbox), Verdict::Forward);
     let size = outbox.write_to(bytes, &mut out).expect("it fits");
     String::from_utf8(out[..size].to_vec()).expect("ASCII")

@@ -74,13 +74,13 @@ fn core() -> Core {
 }
 
 fn handle(core: &mut Core, outbox: &mut Outbox, bytes: &[u8]) -> Outcome {
-    let received = Received { bytes, source: source(), listener: ListenerId(0), truncated: false };
+    let received = Received::datagram(bytes, source(), ListenerId(0));
     let sent = |outbox: &mut Outbox| {
         let mut out = vec![0; MESSAGE_BYTES_MAX];
         let len =
             outbox.write_to(bytes, &mut out).expect("a verdict to send comes with bytes that fit");
         out.truncate(len);
-        (out, outbox.transmit().expect("a verdict to send comes with a next hop").destination)
+        (out, outbox.transmit().expect("a verdict to send comes with a next hop").address())
     };
     match core.handle(Now(1_000_000), &received, outbox) {
         Verdict::Absorb => Outcome::Absorb,

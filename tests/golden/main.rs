@@ -87,7 +87,7 @@ fn outcome(core: &mut Core, outbox: &mut Outbox, step: &Step, input: &[u8]) -> (
     let place = LISTENERS.iter().position(|(name, _)| *name == step.listener);
     let listener =
         ListenerId(u8::try_from(place.expect("a listener of the table")).expect("three"));
-    let received = Received { bytes: input, source: step.source, listener, truncated: false };
+    let received = Received::datagram(input, step.source, listener);
     let verdict = match core.handle(Now(step.at_seconds * 1_000_000), &received, outbox) {
         Verdict::Absorb => return ("absorb".into(), vec![]),
         Verdict::Drop(reason) => return (format!("drop {}", reason.label()), vec![]),
@@ -98,8 +98,8 @@ fn outcome(core: &mut Core, outbox: &mut Outbox, step: &Step, input: &[u8]) -> (
     let len = outbox.write_to(input, &mut out).expect("the edited message fits");
     out.truncate(len);
     let transmit = outbox.transmit().expect("a verdict to send comes with a next hop");
-    let from = LISTENERS[usize::from(transmit.listener.0)].0;
-    (format!("{verdict} {from} {}", transmit.destination), out)
+    let from = LISTENERS[usize::from(transmit.listener().0)].0;
+    (format!("{verdict} {from} {}", transmit.address()), out)
 }
 
 fn scripts() -> Vec<PathBuf> {

@@ -149,7 +149,7 @@ impl Edge {
     ) -> Result<Sent, Verdict> {
         let listener = self.core.table().listener_at(to).expect("a socket of the recording");
         let bytes = text.as_bytes();
-        let received = Received { bytes, source, listener, truncated: false };
+        let received = Received::datagram(bytes, source, listener);
         let verdict = self.core.handle(Now(1_000_000), &received, &mut self.outbox);
         let is_answer = match verdict {
             Verdict::Forward => false,
@@ -161,8 +161,8 @@ impl Edge {
         let transmit = self.outbox.transmit().expect("a next hop");
         Ok(Sent {
             text: String::from_utf8(out[..size].to_vec()).expect("the vectors are UTF-8"),
-            to: transmit.destination,
-            from: self.core.table().listener(transmit.listener).expect("a listener").address,
+            to: transmit.address(),
+            from: self.core.table().listener(transmit.listener()).expect("a listener").address,
             is_answer,
         })
     }

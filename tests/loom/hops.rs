@@ -21,7 +21,7 @@ pub(crate) const CASES: &[Case] = &[
 fn post(mailbox: &mut Mailbox, owner: usize, number: u64) -> bool {
     let bytes = number.to_be_bytes();
     let source = std::net::SocketAddr::from(([192, 0, 2, 9], 5060));
-    let received = Received { bytes: &bytes, source, listener: ListenerId(0), truncated: false };
+    let received = Received::datagram(&bytes, source, ListenerId(0));
     mailbox.post(owner, &received, Now(number))
 }
 

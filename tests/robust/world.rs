@@ -337,8 +337,8 @@ impl World {
     fn take_extras(&mut self) -> usize {
         let sent = self.outbox.extras().map(|extra| Sent {
             bytes: extra.bytes.to_vec(),
-            to: extra.transmit.destination,
-            listener: extra.transmit.listener.0,
+            to: extra.transmit.address(),
+            listener: extra.transmit.listener().0,
         });
         let sent: Vec<Sent> = sent.collect();
         sent.iter().for_each(|sent| promises::check_extra(self, sent));
@@ -348,12 +348,7 @@ impl World {
     }
 
     fn handle(&mut self, input: &Input) -> (Verdict, Option<Sent>) {
-        let received = Received {
-            bytes: &input.bytes,
-            source: input.source,
-            listener: ListenerId(input.listener),
-            truncated: false,
-        };
+        let received = Received::datagram(&input.bytes, input.source, ListenerId(input.listener));
         let before = self.hold_counts();
         let verdict = self.core.handle(self.now, &received, &mut self.outbox);
         let extras = self.take_extras();
@@ -370,7 +365,7 @@ impl World {
             size.unwrap_or_else(|| panic!("{verdict:?} does not fit\n{}", promises::show(input)));
         let transmit = self.outbox.transmit().expect("it goes somewhere");
         let bytes = self.buffer[..size].to_vec();
-        (verdict, Some(Sent { bytes, to: transmit.destination, listener: transmit.listener.0 }))
+        (verdict, Some(Sent { bytes, to: transmit.address(), listener: transmit.listener().0 }))
     }
 
     /// As it reaches the next hop, as a response from there, and as a later request along its Route set.

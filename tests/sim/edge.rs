@@ -179,13 +179,13 @@ fn run(
     buffer: &mut [u8],
 ) -> Outcome {
     let listener = core.table().listener_at(to).unwrap_or(ListenerId(0));
-    let received = Received { bytes, source: from, listener, truncated: false };
+    let received = Received::datagram(bytes, from, listener);
     let verdict = core.handle(now, &received, outbox);
     let sends = matches!(verdict, Verdict::Forward | Verdict::Respond);
     let sent = outbox.transmit().filter(|_| sends).and_then(|transmit| {
         let size = outbox.write_to(bytes, buffer)?;
-        let from = core.table().listener(transmit.listener)?.address;
-        Some(Sent { bytes: buffer[..size].to_vec(), to: transmit.destination, from })
+        let from = core.table().listener(transmit.listener())?.address;
+        Some(Sent { bytes: buffer[..size].to_vec(), to: transmit.address(), from })
     });
     let is_inconsistent = sends != sent.is_some();
     let &Decision { cause, is_capped, .. } = outbox.decision();

@@ -11,8 +11,7 @@ use super::*;
 use crate::datapath::clock::Clock;
 use crate::datapath::sockets::bind_group;
 use crate::datapath::sys::{EventFd, force_receive_buffer};
-use crate::sip::Now;
-use crate::sip::outbox::Transmit;
+use crate::sip::{Now, Target};
 
 const ROUNDS: usize = 5;
 const DATAGRAMS: usize = 200_000;
@@ -75,7 +74,7 @@ fn echo(ring: bool, window: usize, datagrams: usize) -> (f64, f64) {
     while !done.load(Ordering::Relaxed) {
         io.wait(Duration::from_millis(10)).expect("waits");
         seen += io.receive(|received, queue| {
-            let transmit = Transmit { destination: received.source, listener: received.listener };
+            let transmit = Target::Flow(received.flow);
             let pushed = queue.push((Now(0), 0), transmit, |out| {
                 out[..received.bytes.len()].copy_from_slice(received.bytes);
                 Some(received.bytes.len())

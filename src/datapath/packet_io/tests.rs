@@ -10,8 +10,7 @@ use crate::datapath::send_queue::Refused;
 use crate::datapath::sockets::bind_group;
 use crate::datapath::sys::EventFd;
 use crate::datapath::uring::probe;
-use crate::sip::outbox::Transmit;
-use crate::sip::{ListenerId, Now};
+use crate::sip::{ListenerId, Now, Target};
 
 const TURN: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -63,7 +62,7 @@ impl Bench {
         while seen < count && elapsed(clock) < PATIENCE {
             self.io.wait(TURN).expect("waits");
             seen += self.io.receive(|received, queue| {
-                assert!(!received.truncated);
+                assert!(!received.is_cut());
                 refused += usize::from(echo_one(received, queue).is_err());
             });
             self.io.send().expect("sends");
@@ -78,7 +77,7 @@ pub(super) fn elapsed(clock: Clock) -> Duration {
 }
 
 fn echo_one(received: &Received<'_>, queue: &mut SendQueue) -> Result<(), Refused> {
-    let transmit = Transmit { destination: received.source, listener: received.listener };
+    let transmit = Target::Flow(received.flow);
     queue.push((Now(0), 0), transmit, |out| {
         out.get_mut(..received.bytes.len())?.copy_from_slice(received.bytes);
         Some(received.bytes.len())
@@ -195,7 +194,7 @@ fn what_the_kernel_refuses_is_counted_and_the_rest_goes() {
             [("[::1]:9", 0), ("127.0.0.1:0", 0), ("127.0.0.1:9", 7), (&good.to_string(), 0)]
         {
             let destination = destination.parse().expect("an address");
-            let transmit = Transmit { destination, listener: ListenerId(listener) };
+            let transmit = Target::datagram(ListenerId(listener), destination);
             queue.push((Now(0), 0), transmit, |_| Some(20)).expect("room");
         }
         bench.io.send().expect("sends");
@@ -214,7 +213,7 @@ fn a_port_that_nobody_hears_does_not_stop_the_loop() {
         // The ICMP error of the first comes back to the socket before the second.
         let deaf = UdpSocket::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
         for _ in 0..4 {
-            let transmit = Transmit { destination: deaf, listener: ListenerId(0) };
+            let transmit = Target::datagram(ListenerId(0), deaf);
             bench.io.queue().push((Now(0), 0), transmit, |_| Some(20)).expect("room");
             bench.io.send().expect("sends");
             bench.client.send(b"still there?").expect("sends");

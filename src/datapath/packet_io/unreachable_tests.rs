@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::tests::{Bench, datagram, elapsed, with_both};
 use crate::datapath::clock::Clock;
 use crate::datapath::icmp::ENTRIES_MAX;
-use crate::sip::outbox::Transmit;
-use crate::sip::{ListenerId, Now};
+use crate::sip::{ListenerId, Now, Target};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const ROUNDS: usize = 200;
@@ -22,7 +21,7 @@ fn deaf_port(address: &str) -> SocketAddr {
 
 impl Bench {
     fn push(&mut self, destination: SocketAddr, bytes: &[u8]) {
-        let transmit = Transmit { destination, listener: ListenerId(0) };
+        let transmit = Target::datagram(ListenerId(0), destination);
         let pushed = self.io.queue().push((Now(0), 0), transmit, |out| {
             out.get_mut(..bytes.len())?.copy_from_slice(bytes);
             Some(bytes.len())

@@ -7,9 +7,9 @@ use crate::datapath::mailbox::Outgoing;
 use crate::datapath::send_queue::SendQueue;
 use crate::datapath::tap::{Taken, Tap};
 use crate::datapath::traffic::{NO_POOL, meters};
-use crate::sip::outbox::{Extra, Transmit};
+use crate::sip::outbox::Extra;
 use crate::sip::route::table::{Action, Table};
-use crate::sip::{Decision, ListenerId, Now, Received, Verdict};
+use crate::sip::{Decision, ListenerId, Now, Received, Target, Verdict};
 
 impl Path {
     /// Copies what was received and what was sent for it, if anything was: then it is what `queue` took last.
@@ -18,7 +18,7 @@ impl Path {
         &mut self,
         now: Now,
         received: &Received<'_>,
-        (verdict, sent): (Verdict, Option<Transmit>),
+        (verdict, sent): (Verdict, Option<Target>),
         queue: &SendQueue,
     ) {
         let (table, decision) = (self.core.table(), *self.outbox.decision());
@@ -26,8 +26,8 @@ impl Path {
         let wanted = self.tap.wanted(now, received.bytes, pool.unwrap_or(NO_POOL));
         let taken = Taken {
             is_sent: false,
-            source: received.source,
-            destination: bound(table, received.listener),
+            source: received.flow.remote(),
+            destination: bound(table, received.flow.listener()),
             at: now,
             verdict,
             decision,
@@ -37,8 +37,9 @@ impl Path {
             wanted,
         };
         self.tap.push(taken, received.bytes);
-        if let Some(Transmit { destination, listener }) = sent {
-            let source = bound(self.core.table(), listener);
+        if let Some(transmit) = sent {
+            let source = bound(self.core.table(), transmit.listener());
+            let destination = transmit.address();
             let wanted = self.tap.wanted_sent(wanted);
             self.tap
                 .push(Taken { is_sent: true, source, destination, wanted, ..taken }, queue.last());
@@ -82,8 +83,8 @@ pub(super) fn trace_extra(
     let wanted = tap.wanted(now, extra.bytes, pool.unwrap_or(NO_POOL));
     let taken = Taken {
         is_sent: true,
-        source: bound(table, extra.transmit.listener),
-        destination: extra.transmit.destination,
+        source: bound(table, extra.transmit.listener()),
+        destination: extra.transmit.address(),
         at: now,
         verdict: extra.verdict(),
         decision: *extra.decision,

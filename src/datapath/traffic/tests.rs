@@ -1,6 +1,7 @@
 //! What counts as what, and that counts follow the meter.
 
 use super::*;
+use crate::sip::HopId;
 use crate::sip::balance::{Balance, Member, Spec};
 use crate::sip::route::table::{Backend, Key, KeySource, Parts, Pool};
 
@@ -10,8 +11,8 @@ fn table(meters: [(u32, [u32; 2]); 2]) -> Table {
         let address = "192.0.2.1:5060".parse().expect("an address");
         let members = [b"a", b"b"].map(|identity| Member { identity, weight: 1, rweight: 0 });
         let balance = Balance::compile(&Spec::RoundRobin, &members, 1).expect("these members");
-        let backends =
-            backends.map(|meter| Backend { meter, ..Backend::new("sip:b".into(), address) });
+        let backends = backends
+            .map(|meter| Backend { hop: HopId(meter), ..Backend::new("sip:b".into(), address) });
         Pool { meter, ..Pool::new("pool".into(), KeySource::CallId, balance, backends.into()) }
     };
     Table::new(Parts {

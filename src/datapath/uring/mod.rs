@@ -118,12 +118,9 @@ impl Uring {
             if let Ok(parts) = RecvMsgOut::parse(bytes, &self.template)
                 && let Some(source) = addr::read(parts.name_data())
             {
-                let received = Received {
-                    bytes: parts.payload_data(),
-                    source,
-                    listener: ListenerId(arrival.listener),
-                    truncated: parts.is_payload_truncated(),
-                };
+                let listener = ListenerId(arrival.listener);
+                let received = Received::datagram(parts.payload_data(), source, listener)
+                    .cut(parts.is_payload_truncated());
                 on(&received, &mut self.queue);
             } else {
                 self.counts.receive_errors += 1;

@@ -9,8 +9,9 @@ use super::balanced::seconds_of;
 use super::counted::{Counted, FAILED, call, number_of_calls};
 use super::{
     AddressNumber, BackendRef, BranchHash, Cause, Counts, FieldName, Hop, Index, Keyed, Message,
-    Method, Now, Outbox, Pass, Pool, Received, Refusal, Rotation, RouteSet, SealKey, StartLine,
-    Table, TransactionFields, Transactions, Transmit, Turn, Verdict, Way, admit, phrase, request,
+    Method, Now, Outbox, Pass, Peer, Pool, Received, Refusal, Rotation, RouteSet, SealKey,
+    StartLine, Table, Target, TransactionFields, Transactions, Turn, Verdict, Way, admit, phrase,
+    request,
 };
 use crate::sip::Decision;
 use crate::sip::edit::{TEXT_BYTES_MAX, decimal};
@@ -118,7 +119,7 @@ impl Again<'_> {
         self.push_request(transmit)?;
         let now = self.now;
         let entry = self.holding.hold.entry_mut(slot)?;
-        entry.start((transmit.destination, transmit.listener), now);
+        entry.start((transmit.address(), transmit.listener()), now);
         self.holding.hold.counts.failed_over += 1;
         // Whatever it said: it was not good enough.
         self.remember(slot, attempt, FAILED);
@@ -190,7 +191,7 @@ impl Again<'_> {
         })
     }
 
-    fn push_request(&mut self, transmit: Transmit) -> Option<()> {
+    fn push_request(&mut self, transmit: Target) -> Option<()> {
         let Replay { came, outbox, .. } = &self.holding.replay;
         let size = outbox.edits.size(came.len()).ok()?;
         let decision = sent_besides(self.table, transmit, outbox.decision.method);
@@ -228,7 +229,7 @@ impl Again<'_> {
     }
 
     /// Puts the message into the outbox of the replay.
-    fn make(&mut self, slot: Slot, what: Make) -> Option<(Transmit, Option<BackendRef>)> {
+    fn make(&mut self, slot: Slot, what: Make) -> Option<(Target, Option<BackendRef>)> {
         let Holding { hold, replay } = &mut *self.holding;
         let entry = hold.entry(slot)?;
         let key = self.table.ring.by_id(entry.key_id)?;
@@ -236,12 +237,7 @@ impl Again<'_> {
         replay.came.extend_from_slice(hold.bytes(slot));
         replay.outbox.clear();
         replay.index.fill(&replay.came).ok()?;
-        let received = Received {
-            bytes: &replay.came,
-            source: entry.source,
-            listener: entry.listener,
-            truncated: false,
-        };
+        let received = Received::datagram(&replay.came, entry.source, entry.listener);
         let mut turn = Turn {
             table: self.table,
             shard: self.shard,
@@ -251,6 +247,7 @@ impl Again<'_> {
             counted: self.counted,
             now: self.now,
             received: &received,
+            peer: Peer::stranger(received.flow),
             message: Message { bytes: &replay.came, index: &replay.index },
             outbox: &mut replay.outbox,
             holding: None,
@@ -271,12 +268,11 @@ impl Again<'_> {
 impl Turn<'_> {
     /// A held request once more, as `attempt` had it or for the next candidate.
     fn replay(&mut self, entry: &Entry, key: &SealKey, attempt: Option<u8>) -> Option<Verdict> {
-        let head = admit::head(&self.message, entry.method).ok()?;
+        let head = admit::head(&self.message, self.received.unit, entry.method).ok()?;
         let fields = TransactionFields::new(&self.message, &head.via, head.cseq, head.from.tag);
-        let source = self.received.source;
+        let source = self.peer.address;
         let routes = RouteSet::read(self.table, &self.message, head.uri, source, false).ok()?;
-        let listener = self.received.listener;
-        let way = request::way(self.table, &self.message, &head, &routes, listener, None);
+        let way = request::way(self.table, &self.message, &head, &routes, &self.peer);
         let rule = match way {
             Way::Pool { rule, .. } => Some(rule),
             _ => None,
@@ -307,7 +303,7 @@ impl Turn<'_> {
             uri: pass.routes.uri,
             from: pass.head.from,
             to: pass.head.to,
-            source: self.received.source,
+            source: self.peer.address,
         };
         let number = keyed.number(pool);
         let untried = pool.untried(entry.attempts.iter().map(|attempt| attempt.destination));
@@ -324,8 +320,8 @@ impl Turn<'_> {
 }
 
 /// A request of this method that goes out besides.
-fn sent_besides(table: &Table, transmit: Transmit, method: Method) -> Decision {
-    let backend = table.backend_reached_at(transmit.destination);
+fn sent_besides(table: &Table, transmit: Target, method: Method) -> Decision {
+    let backend = table.backend_reached_at(transmit.address());
     Decision { method, backend, cause: Cause::Held, ..Decision::default() }
 }
 

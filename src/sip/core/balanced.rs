@@ -25,7 +25,7 @@ impl<'a> Turn<'a> {
             uri: pass.routes.uri,
             from: pass.head.from,
             to: pass.head.to,
-            source: self.received.source,
+            source: self.peer.address,
         };
         let number = keyed.number(pool);
         if let Some(policy) = pool.failover {

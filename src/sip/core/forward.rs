@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    BranchHash, EdgeParameter, FieldName, Hop, Method, Pass, Refusal, SealKey, Transmit, Turn,
+    BranchHash, EdgeParameter, FieldName, Hop, Method, Pass, Refusal, SealKey, Target, Turn,
     Verdict, loop_value, request, target,
 };
 use crate::sip::edit::tail;
@@ -15,9 +15,6 @@ use crate::sip::route::table::PathPolicy;
 use crate::sip::token::via::write_via_tail;
 use crate::sip::token::{FlowToken, TOKEN_BYTES_MAX, TokenKind};
 use crate::sip::{Cause, ListenerId};
-
-/// The largest UDP payload over IPv4; IPv6 would carry 20 bytes more.
-pub(super) const DATAGRAM_BYTES_MAX: usize = 65_507;
 
 /// RFC 3261 16.6 step 3: for a request without Max-Forwards.
 const MAX_FORWARDS: u32 = 70;
@@ -38,13 +35,13 @@ impl<'a> Turn<'a> {
         let decision = &mut self.outbox.decision;
         decision.backend = hop.backend;
         decision.cause = hop.cause;
-        let came_in = self.received.listener;
+        let came_in = self.peer.listener;
         let Some(transmit) = request::sender(self.table, &hop, came_in) else {
             return self.refuse(Refusal::new(503, "No Listener Towards Next Hop"));
         };
         let is_from_backend = pass.origin.is_some();
         let loops = loop_value(key, &self.message, head.uri.whole, is_from_backend);
-        let reply_to = target(&head.via, self.received.source);
+        let reply_to = target(&head.via, self.peer.address);
         let edge = EdgeParameter::new(key, branch, came_in, reply_to, loops);
         match self.has_looped(head, edge.loop_value) {
             Ok(false) => {}
@@ -54,7 +51,7 @@ impl<'a> Turn<'a> {
 
         // In the order of their places, as far as it is known: what is pushed last goes last without a search.
         // One edit holds all new fields: they stand in front of the first field, the Via on top.
-        self.put_via(transmit.listener, branch, key, &edge);
+        self.put_via(transmit.listener(), branch, key, &edge);
         self.put_own_routes(pass, &hop, transmit);
         self.outbox.edits.insert(self.message.fields_start());
         self.edit_received_via(pass);
@@ -81,7 +78,7 @@ impl<'a> Turn<'a> {
     /// RFC 3261 18.2.1, RFC 3581 4.
     fn edit_received_via(&mut self, pass: &Pass<'_, '_>) {
         let edits = &mut self.outbox.edits;
-        for edit in source_edits(&pass.head.via, self.received.source, self.message.bytes)
+        for edit in source_edits(&pass.head.via, self.peer.address, self.message.bytes)
             .into_iter()
             .flatten()
         {
@@ -111,7 +108,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Record-Route (RFC 3261 16.6 step 4) or Path (RFC 3327), twice when it leaves by another listener (RFC 5658).
-    fn put_own_routes(&mut self, pass: &Pass<'_, '_>, hop: &Hop, transmit: Transmit) {
+    fn put_own_routes(&mut self, pass: &Pass<'_, '_>, hop: &Hop, transmit: Target) {
         let Some(kind) = self.own_route_kind(pass) else { return };
         let is_sips = pass.head.uri.scheme == Scheme::Sips;
         let head: &[u8] = match (kind, is_sips) {
@@ -126,9 +123,9 @@ impl<'a> Turn<'a> {
             self.outbox.edits.put(b"Supported: path\r\n");
         }
         let user = token.seal(&self.table.ring, self.shard);
-        let came_in = self.received.listener;
-        let is_pair = came_in != transmit.listener;
-        let sides = [Some(transmit.listener), is_pair.then_some(came_in)];
+        let came_in = self.peer.listener;
+        let is_pair = came_in != transmit.listener();
+        let sides = [Some(transmit.listener()), is_pair.then_some(came_in)];
         for written in sides.into_iter().flatten().filter_map(|id| self.table.written(id)) {
             let edits = &mut self.outbox.edits;
             edits.put(head).put(user.as_bytes()).put(written.as_bytes());
@@ -166,14 +163,14 @@ impl<'a> Turn<'a> {
         kind: TokenKind,
         pass: &Pass<'_, '_>,
         hop: &Hop,
-        transmit: Transmit,
+        transmit: Target,
     ) -> Option<FlowToken> {
         let bound = |id: ListenerId| self.table.listener(id).map(|l| l.address);
-        let came_in = bound(self.received.listener)?;
+        let came_in = bound(self.peer.listener)?;
         let (local, remote, backend): (_, _, SocketAddr) = if pass.origin.is_some() {
-            (bound(transmit.listener)?, hop.destination, self.received.source)
+            (bound(transmit.listener())?, hop.destination, self.peer.address)
         } else {
-            (came_in, self.received.source, hop.destination)
+            (came_in, self.peer.address, hop.destination)
         };
         let backend = (kind == TokenKind::Dialog).then_some(backend);
         Some(FlowToken { kind, local, remote, backend })

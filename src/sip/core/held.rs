@@ -151,9 +151,9 @@ impl<'a> Turn<'a> {
     fn hold(&mut self, policy: Failover, method: Method, (key_id, id): (u8, u64)) {
         let Some(transmit) = self.outbox.transmit else { return };
         let Some(holding) = self.holding.as_deref_mut() else { return };
-        let (source, listener) = (self.received.source, self.received.listener);
+        let (source, listener) = (self.peer.address, self.peer.listener);
         let held = Held { id, key_id, method, source, listener, policy };
-        let first = (transmit.destination, transmit.listener);
+        let first = (transmit.address(), transmit.listener());
         holding.hold.admit(held, self.received.bytes, first, self.now);
     }
 
@@ -236,7 +236,7 @@ impl<'a> Turn<'a> {
     /// A backend that was given up has the call after all.
     #[cold]
     fn call_is_here(&mut self) {
-        let backend = self.table.backend_at(self.received.source);
+        let backend = self.peer.backend;
         let to = backend.and_then(|backend| number_of_calls(self.table, self.numbers, backend));
         self.counted.move_call(call(&self.message), to, self.now);
     }
@@ -259,7 +259,7 @@ impl<'a> Turn<'a> {
         }
         hold.tidy(slot);
         self.outbox.decision.method = method;
-        self.outbox.decision.origin = self.table.backend_at(self.received.source);
+        self.outbox.decision.origin = self.peer.backend;
         Some(self.absorb())
     }
 

@@ -3,8 +3,8 @@
 //! Owns: from a refusal to a response in the outbox, or to the reason why there is none. The bytes are written elsewhere.
 
 use super::{
-    Answer, Cause, DropReason, FieldName, Head, Method, ParseError, Refusal, SealKey,
-    TransactionFields, Transmit, Turn, Verdict, Via, forward, phrase, target,
+    Answer, Cause, DropReason, FieldName, Head, Method, ParseError, Refusal, SealKey, Target,
+    TransactionFields, Turn, Verdict, Via, phrase, target,
 };
 
 impl Turn<'_> {
@@ -27,7 +27,7 @@ impl Turn<'_> {
     }
 
     pub(super) fn broken_request(&mut self, error: ParseError) -> Verdict {
-        if self.received.truncated {
+        if self.received.is_cut() {
             return self.refuse(Refusal::new(513, "Message Too Large"));
         }
         self.refuse(match error {
@@ -56,24 +56,25 @@ impl Turn<'_> {
             return Verdict::Drop(DropReason::AckUnroutable);
         }
         let Some(Ok(via)) = self.message.vias().next() else {
-            let reason = if self.received.truncated {
+            let reason = if self.received.is_cut() {
                 DropReason::ReceiveTruncated
             } else {
                 DropReason::RequestUnanswerable
             };
             return Verdict::Drop(reason);
         };
-        let source = self.received.source;
+        let source = self.peer.address;
         let transaction = self.own_transaction(&via, key);
         answer.write(&mut self.outbox.answer, &self.message, &via, source, (key, transaction));
         self.outbox.is_answer = true;
         self.outbox.decision.status = answer.refusal.status;
         let destination = target(&via, source);
-        self.outbox.transmit = Some(Transmit { destination, listener: self.received.listener });
+        let transmit = Target::datagram(self.peer.listener, destination);
+        self.outbox.transmit = Some(transmit);
         if destination.port() == 0 {
             return Verdict::Drop(DropReason::ReplyUnroutable);
         }
-        if self.outbox.answer.len() > forward::DATAGRAM_BYTES_MAX {
+        if self.outbox.answer.len() > transmit.bytes_max() {
             return Verdict::Drop(DropReason::Oversized);
         }
         Verdict::Respond

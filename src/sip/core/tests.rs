@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use super::*;
-use crate::sip::ListenerId;
 use crate::sip::balance::{BackendSet, Balance, Member, Spec};
 use crate::sip::route::table::{
     Action, Backend, Key, KeySource, Limits, Listener, Parts, PathPolicy, Rule,
 };
+use crate::sip::{Flow, HopId, ListenerId, Unit};
 
 mod borders;
 mod capped;
@@ -92,12 +92,7 @@ impl World {
     }
 
     fn verdict(&mut self, text: &str, from: &str, listener: u8) -> Verdict {
-        let received = Received {
-            bytes: text.as_bytes(),
-            source: address(from),
-            listener: ListenerId(listener),
-            truncated: false,
-        };
+        let received = Received::datagram(text.as_bytes(), address(from), ListenerId(listener));
         self.core.handle(self.now, &received, &mut self.outbox)
     }
 
@@ -109,8 +104,8 @@ impl World {
         let transmit = self.outbox.transmit().expect("sent somewhere");
         Sent {
             text: String::from_utf8(out[..size].to_vec()).expect("the tests use UTF-8"),
-            to: transmit.destination.to_string(),
-            listener: transmit.listener.0,
+            to: transmit.address().to_string(),
+            listener: transmit.listener().0,
         }
     }
 

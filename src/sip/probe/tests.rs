@@ -61,12 +61,8 @@ fn answer(probe: &str, status: &str, more: &str) -> String {
 fn handled(table: Table, text: &str, source: &str) -> (Verdict, Decision) {
     let mut core = Core::new(Arc::new(table), 1, 0);
     let mut outbox = Outbox::new();
-    let received = Received {
-        bytes: text.as_bytes(),
-        source: source.parse().expect("an address"),
-        listener: ListenerId(0),
-        truncated: false,
-    };
+    let received =
+        Received::datagram(text.as_bytes(), source.parse().expect("an address"), ListenerId(0));
     let verdict = core.handle(Now(1), &received, &mut outbox);
     (verdict, *outbox.decision())
 }

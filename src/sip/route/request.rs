@@ -10,9 +10,8 @@ use super::domain::Host;
 use super::table::{Action, Rule, Table};
 use crate::sip::admit::{Head, Refusal, port_is_usable};
 use crate::sip::message::{Message, Method, Scheme, Uri};
-use crate::sip::outbox::Transmit;
 use crate::sip::response::phrase;
-use crate::sip::{BackendRef, Cause, ListenerId};
+use crate::sip::{BackendRef, Cause, ListenerId, Peer, Target};
 
 /// What a request meets before any pool is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +53,7 @@ pub fn way(
     message: &Message<'_>,
     head: &Head<'_>,
     routes: &RouteSet,
-    listener: ListenerId,
-    origin: Option<BackendRef>,
+    peer: &Peer,
 ) -> Way {
     let bytes = message.bytes;
     if let Some(along) = routes.along {
@@ -71,14 +69,14 @@ pub fn way(
     if asks_us && is_own() {
         return Way::Own;
     }
-    if origin.is_some() {
+    if peer.backend.is_some() {
         return from_backend(table, bytes, routes, is_own());
     }
-    let by_rule = by_rule(table, bytes, head, routes, listener);
+    let by_rule = by_rule(table, bytes, head, routes, peer.listener);
     if matches!(by_rule, Way::Drop(_) | Way::Refuse(_, Some(_))) {
         return by_rule;
     }
-    in_dialog(table, bytes, head, routes, listener).map_or(by_rule, Way::Known)
+    in_dialog(table, bytes, head, routes, peer.listener).map_or(by_rule, Way::Known)
 }
 
 fn along_token(table: &Table, bytes: &[u8], along: Along, routes: &RouteSet) -> Hop {
@@ -196,10 +194,10 @@ fn address(uri: &Uri, bytes: &[u8]) -> Option<SocketAddr> {
 
 /// The listener that sends: the one of the flow, or the pool's own, or the one that the request came in by.
 #[must_use]
-pub fn sender(table: &Table, hop: &Hop, came_in: ListenerId) -> Option<Transmit> {
+pub fn sender(table: &Table, hop: &Hop, came_in: ListenerId) -> Option<Target> {
     let of_flow = hop.local.and_then(|local| table.listener_at(local));
     let of_pool = hop.backend.and_then(|b| table.pools.get(usize::from(b.pool))?.send_from);
     let wish = of_flow.or(of_pool).unwrap_or(came_in);
     let listener = table.listener_towards(hop.destination.ip(), wish)?;
-    Some(Transmit { destination: hop.destination, listener })
+    Some(Target::datagram(listener, hop.destination))
 }

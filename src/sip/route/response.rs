@@ -5,19 +5,18 @@
 use std::net::SocketAddr;
 
 use super::table::Table;
-use crate::sip::DropReason;
 use crate::sip::admit::{content_end, duplicate, port_is_usable};
 use crate::sip::edit::{Edits, tail};
 use crate::sip::message::uri::host_address;
 use crate::sip::message::{FieldName, Message, Method, Span, Via};
-use crate::sip::outbox::Transmit;
 use crate::sip::token::via::{BranchHash, EdgeParameter, TransactionFields, read_branch};
+use crate::sip::{DropReason, Target, Unit};
 
 /// Where a response goes, and what it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Way {
     /// The next hop.
-    pub transmit: Transmit,
+    pub transmit: Target,
     /// The method of the request.
     pub method: Method,
     /// The hash of the request in our branch: its id in [`crate::sip::transaction::Transactions`]; and which attempt it was.
@@ -28,7 +27,12 @@ pub struct Way {
 ///
 /// # Errors
 /// With the reason to drop it: nothing answers a response.
-pub fn way(table: &Table, message: &Message<'_>, edits: &mut Edits) -> Result<Way, DropReason> {
+pub fn way(
+    table: &Table,
+    message: &Message<'_>,
+    unit: Unit,
+    edits: &mut Edits,
+) -> Result<Way, DropReason> {
     let bytes = message.bytes;
     let (top, mut vias) = message.top_via().map_err(|_| DropReason::ResponseMalformed)?;
     if !table.is_own(top.host.of(bytes), top.port) {
@@ -42,7 +46,7 @@ pub fn way(table: &Table, message: &Message<'_>, edits: &mut Edits) -> Result<Wa
     let malformed = |_| DropReason::ResponseMalformed;
     let cseq = message.cseq().map_err(malformed)?;
     let from = message.name_addr(FieldName::From).map_err(malformed)?;
-    let content_end = content_end(message).map_err(|_| DropReason::ResponseMalformed)?;
+    let content_end = content_end(message, unit).map_err(|_| DropReason::ResponseMalformed)?;
     if duplicate(message).is_some() || !message.index.present().has(FieldName::CallId) {
         return Err(DropReason::ResponseMalformed);
     }
@@ -60,7 +64,7 @@ pub fn way(table: &Table, message: &Message<'_>, edits: &mut Edits) -> Result<Wa
         .listener_towards(destination.ip(), edge.listener)
         .ok_or(DropReason::ResponseUnroutable)?;
     let method = Method::from_bytes(cseq.method.of(bytes));
-    Ok(Way { transmit: Transmit { destination, listener }, method, branch })
+    Ok(Way { transmit: Target::datagram(listener, destination), method, branch })
 }
 
 /// We wrote the Via, for this transaction, and the target is the one that we saw then.

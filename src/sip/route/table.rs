@@ -10,7 +10,7 @@ use crate::sip::balance::Counts;
 use crate::sip::message::Method;
 use crate::sip::token::KeyRing;
 use crate::sip::token::via::VIA_TAIL;
-use crate::sip::{BackendRef, ListenerId};
+use crate::sip::{BackendRef, Flow, ListenerId, Peer, Trust};
 
 mod pool;
 
@@ -335,6 +335,14 @@ impl Table {
             return Some(wish);
         }
         self.find_listener(fits)
+    }
+
+    /// The sender of what came by this flow.
+    #[must_use]
+    pub fn peer(&self, flow: Flow) -> Peer {
+        let backend = self.backend_at(flow.remote());
+        let trust = if backend.is_some() { Trust::Address } else { Trust::Stranger };
+        Peer { backend, trust, ..Peer::stranger(flow) }
     }
 
     /// The backend that sends from this address.

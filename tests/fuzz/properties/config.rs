@@ -79,11 +79,11 @@ fn it_routes(config: &Config) {
     let mut outbox = Outbox::new();
     for listener in (0..).map(ListenerId).take(table.listeners.len()) {
         let source = "203.0.113.7:5060".parse().expect("a literal address");
-        let received = Received { bytes: REQUEST, source, listener, truncated: false };
+        let received = Received::datagram(REQUEST, source, listener);
         let _ = core.handle(Now(1), &received, &mut outbox);
         if let Some(transmit) = outbox.transmit() {
-            let sends = table.listener(transmit.listener).expect("a listener of the table");
-            assert_eq!(sends.address.is_ipv4(), transmit.destination.is_ipv4());
+            let sends = table.listener(transmit.listener()).expect("a listener of the table");
+            assert_eq!(sends.address.is_ipv4(), transmit.address().is_ipv4());
         }
     }
 }

@@ -3,10 +3,10 @@
 //! Owns: what holds for `Framing` alone and against `message` and `admit`. The input is a stream; its last bytes say how
 //! it comes in pieces.
 
-use sipedge::sip::MESSAGE_BYTES_MAX;
 use sipedge::sip::admit::content_end;
 use sipedge::sip::framing::{Broken, Frame, Framing, FramingLimits};
 use sipedge::sip::message::{FieldName, Index, Message};
+use sipedge::sip::{MESSAGE_BYTES_MAX, Unit};
 
 const SMALL: FramingLimits = FramingLimits { header_bytes_max: 256, message_bytes_max: 300 };
 
@@ -62,7 +62,7 @@ fn parser_agrees(message: &[u8]) {
     let mut index = Index::default();
     let Ok(parsed) = Message::parse(message, &mut index) else { return };
     assert_eq!(lengths(&parsed), 1, "{}", message.escape_ascii());
-    let end = content_end(&parsed);
+    let end = content_end(&parsed, Unit::Framed);
     assert_eq!(end, Ok(message.len()), "{}", message.escape_ascii());
 }
 
@@ -81,7 +81,8 @@ fn framer_agrees(bytes: &[u8]) {
     let Ok(parsed) = Message::parse(bytes, &mut index) else { return };
     let frame = Framing::new(FramingLimits::default()).next(bytes);
     let is_large = parsed.body_start() > FramingLimits::default().header_bytes_max;
-    let expected = match (lengths(&parsed), content_end(&parsed)) {
+    let expected = match (lengths(&parsed), content_end(&parsed, Unit::Datagram { is_cut: false }))
+    {
         _ if is_large => Frame::Broken(Broken::HeaderTooLarge),
         (0, _) => Frame::Broken(Broken::ContentLengthMissing),
         (1, Ok(end)) => Frame::Message { len: end },

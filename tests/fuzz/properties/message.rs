@@ -125,7 +125,7 @@ impl Edge {
     }
 
     fn handle(&mut self, bytes: &[u8], source: SocketAddr) -> (Verdict, Option<Sent>) {
-        let received = Received { bytes, source, listener: ListenerId(0), truncated: false };
+        let received = Received::datagram(bytes, source, ListenerId(0));
         let verdict = self.core.handle(Now(1), &received, &mut self.outbox);
         if !matches!(verdict, Verdict::Forward | Verdict::Respond) {
             return (verdict, None);
@@ -133,7 +133,7 @@ impl Edge {
         let mut out = vec![0; MESSAGE_BYTES_MAX];
         let size = self.outbox.write_to(bytes, &mut out).expect("it fits");
         out.truncate(size);
-        let to = self.outbox.transmit().expect("it goes somewhere").destination;
+        let to = self.outbox.transmit().expect("it goes somewhere").address();
         (verdict, Some((out, to)))
     }
 }

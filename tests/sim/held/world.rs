@@ -233,7 +233,7 @@ impl World {
         self.judge.note(self.now, NAMES[edge].0, datagram.from, text);
         self.judge.came(self.now, edge, text);
         let (bytes, source) = (datagram.bytes.as_slice(), datagram.from);
-        let received = Received { bytes, source, listener: ListenerId(0), truncated: false };
+        let received = Received::datagram(bytes, source, ListenerId(0));
         let core = &mut self.edges.all[edge].core;
         let verdict = core.handle(Now(self.now), &received, &mut self.outbox);
         let decision = *self.outbox.decision();
@@ -255,7 +255,7 @@ impl World {
         let mut sent: Vec<(SocketAddr, Vec<u8>)> = Vec::new();
         if let Some(transmit) = self.outbox.transmit().filter(|_| goes_on) {
             let size = self.outbox.write_to(bytes, &mut self.buffer).expect("fits");
-            sent.push((transmit.destination, self.buffer[..size].to_vec()));
+            sent.push((transmit.address(), self.buffer[..size].to_vec()));
         }
         self.send_all(edge, sent, 2)
     }
@@ -280,7 +280,7 @@ impl World {
         extras_max: usize,
     ) -> Judged {
         let extras = self.outbox.extras();
-        let extras = extras.map(|extra| (extra.transmit.destination, extra.bytes.to_vec()));
+        let extras = extras.map(|extra| (extra.transmit.address(), extra.bytes.to_vec()));
         let before = sent.len();
         sent.extend(extras);
         must(sent.len() - before <= extras_max, Invariant::Amplification, || {

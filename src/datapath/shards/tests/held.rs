@@ -3,9 +3,9 @@
 use super::*;
 use crate::datapath::tap::Taken;
 use crate::datapath::tap_filter::TapFilter;
-use crate::sip::Verdict;
 use crate::sip::message::Method;
 use crate::sip::route::failover::{Failover, StatusSet};
+use crate::sip::{HopId, Verdict};
 
 /// A pool of two in turns that fails over on 503.
 fn failing_over(backends: &[SocketAddr]) -> Arc<Table> {
@@ -13,7 +13,7 @@ fn failing_over(backends: &[SocketAddr]) -> Arc<Table> {
     let mut pool = one.pools[0].clone();
     pool.failover = Some(Failover { statuses: StatusSet::of(&[503]), timeout_us: 0, tries: 2 });
     for (place, backend) in (0..).zip(&mut pool.backends) {
-        backend.meter = place;
+        backend.hop = HopId(place);
     }
     Arc::new(Table::new(Parts {
         shards: 1,

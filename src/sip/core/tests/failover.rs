@@ -214,7 +214,7 @@ fn equal_table_costs_nothing() {
     let unseen: [fn(&mut Parts); 4] = [
         |_| {},
         |parts| parts.pools[0].meter = 7,
-        |parts| parts.pools[0].backends[0].meter = 7,
+        |parts| parts.pools[0].backends[0].hop = HopId(7),
         |parts| parts.limits.retry_after_seconds = 9,
     ];
     for change in unseen {

@@ -31,8 +31,8 @@ impl World {
     fn extras(&self) -> Vec<Sent> {
         let sent = |extra: Extra<'_>| Sent {
             text: String::from_utf8(extra.bytes.to_vec()).expect("the tests use UTF-8"),
-            to: extra.transmit.destination.to_string(),
-            listener: extra.transmit.listener.0,
+            to: extra.transmit.address().to_string(),
+            listener: extra.transmit.listener().0,
         };
         self.outbox.extras().map(sent).collect()
     }

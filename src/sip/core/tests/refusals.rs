@@ -124,3 +124,21 @@ fn garbage() {
         Verdict::Drop(DropReason::ResponseMalformed)
     );
 }
+
+#[test]
+fn what_a_stream_framed_says_how_long_it_is() {
+    let mut world = World::new(parts("rendezvous"));
+    let mut handle = |text: &str, unit: Unit| {
+        let flow = Flow::Datagram { listener: ListenerId(0), remote: address(PHONE) };
+        let received = Received { bytes: text.as_bytes(), flow, unit };
+        let verdict = world.core.handle(world.now, &received, &mut world.outbox);
+        (verdict, world.outbox.decision().status)
+    };
+    let with = request("MESSAGE", "sip:b@e", "");
+    let without = with.replace("Content-Length: 0\r\n", "");
+    let datagram = Unit::Datagram { is_cut: false };
+    assert_eq!(handle(&with, datagram).0, Verdict::Forward);
+    assert_eq!(handle(&without, datagram).0, Verdict::Forward);
+    assert_eq!(handle(&with, Unit::Framed).0, Verdict::Forward);
+    assert_eq!(handle(&without, Unit::Framed), (Verdict::Respond, 400));
+}

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::super::failover::Failover;
-use crate::sip::ListenerId;
 use crate::sip::balance::{
     BackendSet, Balance, Candidate, Counts, KeyUse, LoadCap, Part, Placed, Ramp, Rotation,
 };
+use crate::sip::{HopId, ListenerId};
 
 /// What the key of a pool is computed from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,15 +41,15 @@ pub struct Backend {
     pub uri: String,
     /// Where it is reached and, unless `match_source` says otherwise, sends from.
     pub address: SocketAddr,
-    /// Its counters. Given by whoever makes the tables, so that they survive an edit that moves it to another place.
-    pub meter: u32,
+    /// Its place in counters and memory. Given by whoever makes the tables, so that it survives an edit that moves the backend.
+    pub hop: HopId,
 }
 
 impl Backend {
-    /// With counters of number 0.
+    /// With place 0.
     #[must_use]
     pub const fn new(uri: String, address: SocketAddr) -> Self {
-        Self { uri, address, meter: 0 }
+        Self { uri, address, hop: HopId(0) }
     }
 }
 
@@ -77,7 +77,7 @@ pub struct Pool {
     pub send_from: Option<ListenerId>,
     /// Requests from a backend's address with another port count as coming from it too.
     pub match_source_ip: bool,
-    /// Its counters; see [`Backend::meter`].
+    /// Its counters, of a numbering of their own.
     pub meter: u32,
     /// Requests are held until their final response, and go on to another backend when one fails.
     pub failover: Option<Failover>,
