@@ -1,11 +1,12 @@
-//! Phones that register and talk through the edge at real Asterisk: baresip and SIPp behind a NAT, two Asterisk behind
-//! the edge.
+//! Phones that register and talk through the edge at real Asterisk: baresip and SIPp behind a NAT, Asterisk behind the
+//! edge.
 //!
 //! Owns: the list of cases. Who stands where is `world`. Asterisk repeats the Path of a contact behind the route set in
 //! CANCEL, BYE and INFO, which no SIPp and no Kamailio does.
 
 mod calls;
 mod dialogs;
+mod trunk;
 mod world;
 
 use crate::harness::need::Need;
@@ -24,6 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("watch", dialogs::watch),
         case("message", dialogs::message),
         case("cancel", dialogs::cancel),
+        case("trunk", trunk::carrier_and_stranger),
         case("dialog-requests", dialogs::timers_prack_info),
     ]
 }

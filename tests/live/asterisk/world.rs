@@ -1,4 +1,4 @@
-//! Phones behind a NAT, the edge with a public and a core listener, two Asterisk in the core.
+//! Phones behind a NAT, the edge with the examples that we give operators, Asterisk in the core.
 //!
 //! Owns: who stands where, and the promise that both ends saw the same. It must not know which call is placed.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::harness::asterisk::Asterisk;
 use crate::harness::baresip::Baresip;
-use crate::harness::edge::{Edge, Setup};
+use crate::harness::edge::Edge;
 use crate::harness::ledger::{Event, Ledger, Side, Way, count, differences, report};
 use crate::harness::netns::Netns;
 use crate::harness::wait_until;
@@ -18,7 +18,10 @@ use crate::runner::Place;
 const SETTLE_DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) const PUBLIC: SocketAddr = SocketAddr::new(ip([198, 51, 100, 5]), 5060);
+/// Where a carrier sends to.
+pub(crate) const TRUNK: SocketAddr = SocketAddr::new(ip([198, 51, 100, 6]), 5060);
 const CORE: SocketAddr = SocketAddr::new(ip([10, 77, 0, 5]), 5060);
+const CORE_TRUNK: SocketAddr = SocketAddr::new(ip([10, 77, 0, 6]), 5060);
 const BACKENDS: [IpAddr; 2] = [ip([10, 77, 0, 11]), ip([10, 77, 0, 12])];
 
 const fn ip(octets: [u8; 4]) -> IpAddr {
@@ -41,19 +44,32 @@ pub(crate) struct World<'a> {
 }
 
 impl<'a> World<'a> {
+    /// As `config/examples/asterisk.toml` has it.
     pub(crate) fn start(place: &'a Place, netns: &'a Netns) -> Self {
-        let exchanges = BACKENDS.iter().enumerate().map(|(index, address)| {
+        Self::of_example(place, netns, "asterisk.toml", &[PUBLIC, CORE], 2)
+    }
+
+    /// As `config/examples/trunk.toml` has it, with the first exchange alone: one that is not there must not matter, and a
+    /// phone's binding is at this one.
+    pub(crate) fn with_trunk(place: &'a Place, netns: &'a Netns) -> Self {
+        let listeners = [PUBLIC, CORE, TRUNK, CORE_TRUNK];
+        Self::of_example(place, netns, "trunk.toml", &listeners, 1)
+    }
+
+    fn of_example(
+        place: &'a Place,
+        netns: &'a Netns,
+        example: &str,
+        listeners: &[SocketAddr],
+        exchanges: usize,
+    ) -> Self {
+        let exchanges = BACKENDS.iter().take(exchanges).enumerate().map(|(index, address)| {
             let name = format!("asterisk-{}", index + 1);
             Asterisk::start(place, netns, "core", &name, *address)
         });
         let exchanges = exchanges.collect();
-        let setup = Setup {
-            listeners: vec![("public", PUBLIC), ("core", CORE)],
-            send_from: Some("core"),
-            key: "aor",
-            ..Setup::new(PUBLIC, &BACKENDS.map(|address| SocketAddr::new(address, 5060)))
-        };
-        Self { place, netns, edge: Edge::start(place, &setup), exchanges }
+        let edge = Edge::start_example(place, example, listeners);
+        Self { place, netns, edge, exchanges }
     }
 
     /// A phone that has registered.

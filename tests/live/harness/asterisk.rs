@@ -87,7 +87,10 @@ impl Asterisk {
             rest = after;
             let name = name_of(message).unwrap_or_else(|| panic!("no SIP message: {message}"));
             let (party, text) = (self.name.clone(), message.to_owned());
-            events.push(Event { party, side: Side::Backend, way, at_us: 0, name, text });
+            // The edge's probes are no phone's business.
+            if name.method != "OPTIONS" {
+                events.push(Event { party, side: Side::Backend, way, at_us: 0, name, text });
+            }
         }
         events
     }

@@ -47,12 +47,14 @@ impl Baresip {
         write("config", config(number, address));
         write("contacts", String::new());
         write("uuid", format!("00000000-0000-4000-8000-00000000{number}"));
-        // With `sipnat=outbound` it says `Supported: path`, which a registrar wants to see beside a Path.
+        // With `sipnat=outbound` it says `Supported: path`; even numbers do not, as most phones.
+        let outbound = format!(";sipnat=outbound;outbound=\"sip:{edge}\"");
+        let outbound = if number % 2 == 1 { outbound } else { String::new() };
         write(
             "accounts",
             format!(
                 "<sip:{number}@{edge}>;auth_user={number};auth_pass=secret{number};regint=300;\
-                 answermode=manual;sipnat=outbound;outbound=\"sip:{edge}\"\n"
+                 answermode=manual{outbound}\n"
             ),
         );
         let mut command = netns.command("phones");

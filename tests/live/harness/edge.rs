@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::kamailio::Kamailio;
@@ -118,14 +118,26 @@ impl Edge {
             return Self::start_reference(place, setup);
         }
         let admin = free_address(loopback(1));
+        let listeners: Vec<SocketAddr> = setup.listeners.iter().map(|(_, a)| *a).collect();
+        Self::start_text(place, &setup.toml(admin), admin, &listeners)
+    }
+
+    /// Starts one of `config/examples`, in a network namespace that nobody else is in: its admin page is at its default place.
+    pub(crate) fn start_example(place: &Place, file: &str, listeners: &[SocketAddr]) -> Self {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples").join(file);
+        let text = fs::read_to_string(example).expect("an example of the tree");
+        Self::start_text(place, &text, SocketAddr::new(loopback(1), 9060), listeners)
+    }
+
+    fn start_text(place: &Place, text: &str, admin: SocketAddr, listeners: &[SocketAddr]) -> Self {
         let config = place.path("sipedge.toml");
-        fs::write(&config, setup.toml(admin)).expect("a file in the case's directory");
+        fs::write(&config, text).expect("a file in the case's directory");
         let program = env!("CARGO_BIN_EXE_sipedge").to_owned();
         let file = config.to_str().expect("our paths are UTF-8").to_owned();
         let command = [program, "run".to_owned(), "-c".to_owned(), file];
         let mut party = Party::start("edge", &command, place.path("edge.log"));
         party.wait_ready("healthz", |_| http_body(admin, "/healthz").is_some());
-        for (_, address) in &setup.listeners {
+        for address in listeners {
             party.wait_bound(*address);
         }
         Self::Real { party, admin, config }

@@ -27,16 +27,19 @@ impl Netns {
         netns
     }
 
-    /// Four namespaces: phones 192.168.77.11 to .30 - .1 nat 198.51.100.77 - 198.51.100.5 edge 10.77.0.5 - 10.77.0.11,
-    /// .12 core. The NAT gives each flow of a phone a port by chance. The core has no way to the public side.
+    /// Four namespaces: phones 192.168.77.11 to .30 - .1 nat 198.51.100.77 - 198.51.100.5, .6 edge 10.77.0.5, .6 -
+    /// 10.77.0.11, .12 core. The NAT gives each flow of a phone a port by chance; .50 and .51 stand beside it, for a carrier
+    /// and a stranger. The core has no way to the public side.
     pub(crate) fn behind_nat() -> Self {
         let netns = Self::made(&["edge", "phones", "nat", "core"]);
         let phones: Vec<String> = (11..=30).map(|host| format!("192.168.77.{host}/24")).collect();
         let phones: Vec<&str> = phones.iter().map(String::as_str).collect();
         netns.link(("phones", "p0", &phones), ("nat", "n0", &["192.168.77.1/24"]));
-        netns.link(("nat", "n1", &["198.51.100.77/24"]), ("edge", "e0", &["198.51.100.5/24"]));
+        let public = ["198.51.100.77/24", "198.51.100.50/24", "198.51.100.51/24"];
+        let edge = ["198.51.100.5/24", "198.51.100.6/24"];
+        netns.link(("nat", "n1", &public), ("edge", "e0", &edge));
         let core = ["10.77.0.11/24", "10.77.0.12/24"];
-        netns.link(("edge", "e1", &["10.77.0.5/24"]), ("core", "c0", &core));
+        netns.link(("edge", "e1", &["10.77.0.5/24", "10.77.0.6/24"]), ("core", "c0", &core));
         netns.default_route("phones", "192.168.77.1");
         netns.run("nat", &["sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"]);
         // Phones refresh their bindings in time: SIPp has no keep-alives, and holds a call for longer than the usual 30.
@@ -44,7 +47,10 @@ impl Netns {
         netns.run("nat", &["nft", "add table ip nat"]);
         let chain = "add chain ip nat post { type nat hook postrouting priority 100; }";
         netns.run("nat", &["nft", chain]);
-        netns.run("nat", &["nft", "add rule ip nat post oifname n1 masquerade random"]);
+        netns.run(
+            "nat",
+            &["nft", "add rule ip nat post ip saddr 192.168.77.0/24 masquerade random"],
+        );
         netns.run("nat", &["sh", "-c", times]);
         netns
     }
