@@ -138,6 +138,28 @@ fn all_problems_are_found_at_once() {
 }
 
 #[test]
+fn eight_fields_are_looked_at_by_name() {
+    let pools = |names: &[&str]| -> String {
+        let mut text = GOOD.to_owned();
+        for (number, name) in names.iter().enumerate() {
+            text += &format!(
+                "\n[[pool]]\nname = \"x{number}\"\nkey = \"header:{name}\"\nbackends = [{{ uri = \"sip:10.9.0.{number}\" }}]\n\
+                 [[route]]\nwhen = {{ domain = [\"{number}.example\"] }}\npool = \"x{number}\"\n"
+            );
+        }
+        text
+    };
+    let most = ["a", "b", "c", "X-D", "X-E", "X-F", "X-G", "X-H", "From", "x-d", "v"];
+    good(&pools(&most));
+    let problems =
+        parse(Path::new("a.toml"), &pools(&[&most[..], &["X-I"][..]].concat())).expect_err("nine");
+    assert!(
+        problems.to_string().contains("the pools look at more than 8 fields by name"),
+        "{problems}"
+    );
+}
+
+#[test]
 fn an_empty_file_names_what_is_needed() {
     check(
         "",

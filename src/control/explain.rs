@@ -130,6 +130,7 @@ fn tell(
         )?;
     }
     let mut index = Index::default();
+    index.watch(Arc::clone(&table.watched));
     let error = index.fill(received.bytes).err();
     let message = Message { bytes: received.bytes, index: &index };
     fields::tell(out, &message, error)?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::admit::{self, Head, Refusal};
 use super::balance::{Counts, Rotation};
 use super::hold::Hold;
-use super::message::{FieldName, Index, Message, Method, ParseError, StartLine, Via};
+use super::message::{FieldName, Index, Message, Method, ParseError, Scheme, StartLine, Uri, Via};
 use super::outbox::Outbox;
 use super::response::{Answer, is_own_tag, phrase, target};
 use super::route::dialog::{RouteError, RouteSet};
@@ -106,6 +106,10 @@ impl Core {
         self.numbers = table.pools.iter().map(numbers).collect();
         if self.holding.is_none() && table.pools.iter().any(|pool| pool.failover.is_some()) {
             self.holding = Some(Box::new(Holding::new(&table.limits)));
+        }
+        self.index.watch(Arc::clone(&table.watched));
+        if let Some(holding) = &mut self.holding {
+            holding.watch(&table.watched);
         }
         self.table = table;
     }
@@ -305,7 +309,7 @@ impl<'a> Turn<'a> {
             return self.bad_token(&head);
         }
         let way = request::way(self.table, &self.message, &head, &routes, &self.peer);
-        if let Some(refusal) = self.refusal(&head, way) {
+        if let Some(refusal) = self.refusal(&head, &routes, way) {
             return self.refuse(refusal);
         }
         let pass = Pass { head: &head, routes: &routes, fields: &fields, origin, rule: None };
@@ -321,7 +325,7 @@ impl<'a> Turn<'a> {
     }
 
     /// What a request cannot have, once it is known to be no OPTIONS for us (RFC 3261 16.3 steps 3 and 5; RFC 5393).
-    fn refusal(&self, head: &Head<'_>, way: Way) -> Option<Refusal> {
+    fn refusal(&self, head: &Head<'_>, routes: &RouteSet, way: Way) -> Option<Refusal> {
         if way == Way::Own {
             return None;
         }
@@ -333,6 +337,13 @@ impl<'a> Turn<'a> {
         }
         if self.message.index.present().has(FieldName::ProxyRequire) {
             return Some(Refusal::new(420, "Bad Extension"));
+        }
+        // RFC 3261 26.2.2, RFC 5630 5.3: to a SIPS target over TLS or not at all, and all that we have is UDP. Not 416, which
+        // makes its sender try again without TLS (RFC 3261 8.1.3.5).
+        let is_sips = |uri: &Uri| uri.scheme == Scheme::Sips;
+        let goes_on = matches!(way, Way::Known(_) | Way::Pool { .. });
+        if goes_on && (is_sips(&routes.uri) || routes.next.as_ref().is_some_and(is_sips)) {
+            return Some(Refusal::new(480, "SIPS Not Allowed"));
         }
         None
     }

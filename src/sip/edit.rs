@@ -5,8 +5,8 @@
 
 use arrayvec::ArrayVec;
 
-use super::message::Span;
 use super::message::lex::offset;
+use super::message::{Field, Span};
 
 /// Most edits of one message. A request that pops two Route fields, turns a strict route and gets received and
 /// rport needs 13.
@@ -88,6 +88,24 @@ impl Edits {
     pub fn delete(&mut self, span: Span) {
         debug_assert_eq!(self.pending, self.text.len(), "text of another edit is in the making");
         self.replace(span);
+    }
+
+    /// Deletes these fields with their line ends, in their order; neighbours are one edit. For all of a name: `index.all(name)`.
+    pub fn delete_all<'f>(&mut self, fields: impl Iterator<Item = &'f Field>) {
+        let mut gathered: Option<Span> = None;
+        for Field { line, .. } in fields {
+            match &mut gathered {
+                Some(before) if before.end == line.start => before.end = line.end,
+                before => {
+                    if let Some(before) = before.replace(*line) {
+                        self.delete(before);
+                    }
+                }
+            }
+        }
+        if let Some(last) = gathered {
+            self.delete(last);
+        }
     }
 
     /// A piece of the message takes the place of `delete`.
@@ -214,6 +232,7 @@ pub fn tail(start: usize, size: usize) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sip::message::{FieldName, Index, Watched};
 
     fn check(received: &str, make: impl Fn(&mut Edits), expected: &str) {
         let mut edits = Edits::default();
@@ -252,6 +271,25 @@ mod tests {
             },
             "01yx6789",
         );
+    }
+
+    #[test]
+    fn fields_of_a_name_leave_in_all_spellings() {
+        let text = "OPTIONS sip:a SIP/2.0\r\nX-Key: 1\r\nx-key\t :\r\n 2\r\nVia: x\r\ns: 3\r\nX-Keys: kept\r\nX-KEY:\r\n\
+                    subject: 4\n\r\nX-Key: body";
+        let mut watched = Watched::default();
+        let names = [watched.add("X-KEY"), watched.add("s")].map(|name| name.expect("room"));
+        let mut index = Index::default();
+        index.watch(watched.into());
+        index.fill(text.as_bytes()).expect("well-formed");
+        let left = "OPTIONS sip:a SIP/2.0\r\nVia: x\r\nX-Keys: kept\r\n\r\nX-Key: body";
+        let delete = |edits: &mut Edits| {
+            for name in names {
+                edits.delete_all(index.all(name));
+            }
+        };
+        check(text, delete, left);
+        check(text, |edits| edits.delete_all(index.all(FieldName::Route)), text);
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod framing;
 pub mod hold;
 pub mod message;
 pub mod outbox;
+mod places;
 pub mod probe;
 pub mod response;
 pub mod route;

@@ -14,6 +14,7 @@
 //! 5. Neither: nobody in particular owns it, the shard that received it keeps it.
 
 use super::digit::digit_value;
+use super::places::Places;
 
 /// What stands in front of the shard digit in every branch and token that we make.
 pub const MARK: &[u8; 3] = b"~e~";
@@ -39,7 +40,7 @@ pub fn shard(datagram: &[u8], shards: u8) -> Option<u8> {
         return Some(shard);
     }
     let scanned = &datagram[..datagram.len().min(SCAN_BYTES_MAX)];
-    memchr::memchr2_iter(b'\n', b'~', scanned).find_map(|offset| {
+    Places::<b'\n', b'~'>::new(scanned).find_map(|offset| {
         let here = &datagram[offset..];
         if here[0] == b'~' { mark_owner(here, shards) } else { field_owner(&here[1..], shards) }
     })
@@ -50,7 +51,7 @@ pub fn shard(datagram: &[u8], shards: u8) -> Option<u8> {
 #[must_use]
 pub fn call(datagram: &[u8]) -> Option<u64> {
     let scanned = &datagram[..datagram.len().min(SCAN_BYTES_MAX)];
-    let starts = memchr::memchr_iter(b'\n', scanned).map(|offset| offset + 1);
+    let starts = Places::<b'\n', b'\n'>::new(scanned).map(|offset| offset + 1);
     starts.filter_map(|start| field_value(&datagram[start..])).next().map(hash_of_value)
 }
 

@@ -163,7 +163,15 @@ fn record_route() {
             },
         ),
         same("record_route(), no From tag*", 1),
-        same("record_route(), sips Request-URI*", 1),
+        differs(
+            "record_route(), sips Request-URI*",
+            1,
+            "RFC 5630 5.3: a SIPS target over TLS or not at all, and this edge has UDP only",
+            |vector| {
+                let answer = Edge::new(&shape(vector)).answer(vector).text;
+                assert!(answer.starts_with("SIP/2.0 480 SIPS Not Allowed\r\n"), "{answer}");
+            },
+        ),
         same("record_route(), Via first header*", 1),
         differs(
             "record_route() [append_fromtag=0, enable_full_lr=1, enable_double_rr=2]",

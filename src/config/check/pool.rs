@@ -15,6 +15,7 @@ use super::{backends, failover, load_cap};
 use crate::sip::ListenerId;
 use crate::sip::balance::spec::SpecError;
 use crate::sip::balance::{BACKENDS_MAX, Spec};
+use crate::sip::message::{WATCHED_MAX, Watched};
 use crate::sip::route::table::{KeySource, Listener};
 
 const POOLS_MAX: usize = u16::MAX as usize;
@@ -31,9 +32,17 @@ pub(super) fn check(
     }
     let mut names = HashMap::new();
     let mut pools = Vec::new();
+    let mut watched = Watched::default();
     for section in &file.pool {
         let name = unique_name(section.name.as_ref(), &section.span, "pool", &mut names, problems);
         let key = section.key.as_ref().and_then(|at| accept(at, key_source(&at.value), problems));
+        if let (Some(at), Some(KeySource::Header(name))) = (&section.key, &key)
+            && watched.add(name).is_err()
+        {
+            let message = format!("the pools look at more than {WATCHED_MAX} fields by name");
+            let help = "take keys from fields that other pools look at, too, or another key";
+            problems.error(&at.span, message, help);
+        }
         let balance = section.balance.as_ref().and_then(|at| balance(at, problems));
         key_is_used(section, balance, problems);
         let send_from = send_from(section, file, problems);

@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use crate::sip::balance::KeyUse;
 use crate::sip::balance::kamailio::KeyFrom;
 use crate::sip::message::index::ParseError;
-use crate::sip::message::{FieldName, Message, Method, StartLine};
+use crate::sip::message::{Field, FieldName, Malformed, Message, Method, Span, StartLine};
 use crate::sip::route::table::{KeySource, Pool};
 
 use super::key_text;
@@ -40,9 +40,37 @@ pub(super) fn tell(
             line(out, label, field.value.of(message.bytes))?;
         }
     }
+    tell_unreadable(out, message)?;
     let body = message.body().len();
     if body > 0 {
         writeln!(out, "  body         {body} bytes")?;
+    }
+    Ok(())
+}
+
+/// The first byte that breaks the grammar in what a proxy reads, and what stands there.
+fn tell_unreadable(out: &mut String, message: &Message<'_>) -> fmt::Result {
+    let vias = message.vias().find_map(Result::err);
+    let routes = message.name_addrs(FieldName::Route).find_map(Result::err);
+    let single = |name: FieldName| message.field(name).and_then(|_| message.name_addr(name).err());
+    let cseq = message.field(FieldName::CSeq).and_then(|_| message.cseq().err());
+    let number = |name: FieldName| message.number(name).and_then(Result::err);
+    let found = [
+        (FieldName::Via, vias),
+        (FieldName::Route, routes),
+        (FieldName::From, single(FieldName::From)),
+        (FieldName::To, single(FieldName::To)),
+        (FieldName::CSeq, cseq),
+        (FieldName::MaxForwards, number(FieldName::MaxForwards)),
+        (FieldName::ContentLength, number(FieldName::ContentLength)),
+    ];
+    for (name, Malformed { at }) in found.into_iter().filter_map(|(name, at)| Some((name, at?))) {
+        let ends_before = |field: &&Field| field.value.end < at;
+        let field = message.index.all(name).find(|field| !ends_before(field));
+        let end = field.map_or(at, |field| field.value.end);
+        let rest = text(Span { start: at.min(end), end }.of(message.bytes));
+        let rest = if rest.is_empty() { "its end".to_owned() } else { rest };
+        writeln!(out, "  unreadable   {} from byte {at} on: {rest}", name.label())?;
     }
     Ok(())
 }
@@ -129,7 +157,7 @@ pub(super) fn key_value(message: &Message<'_>, pool: &Pool) -> String {
         KeySource::Presentity => request_uri(),
         KeySource::AuthUser => credentials(),
         KeySource::Source => return "source: the sender's address".to_owned(),
-        KeySource::Header(name) => message.slow_value(name.as_bytes()).unwrap_or_default(),
+        KeySource::Header(name) => message.named(name).unwrap_or_default(),
     };
     format!("{}: {}", key_text(&source), text(value))
 }

@@ -4,6 +4,7 @@
 //! decided in [`crate::sip::hold`]. Allocates when it is made.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::balanced::seconds_of;
 use super::counted::{Counted, FAILED, call, number_of_calls};
@@ -17,6 +18,7 @@ use crate::sip::Decision;
 use crate::sip::edit::{TEXT_BYTES_MAX, decimal};
 use crate::sip::hold::entry::{Due, Entry};
 use crate::sip::hold::{HELD_BYTES_MAX, Hold, Slot};
+use crate::sip::message::Watched;
 use crate::sip::outbox::Extras;
 use crate::sip::route::table::Limits;
 
@@ -47,6 +49,11 @@ impl Holding {
             went_index: Index::default(),
         };
         Self { hold: Hold::new(limits), replay }
+    }
+
+    /// What is watched in a request that came is watched in its replay.
+    pub(super) fn watch(&mut self, watched: &Arc<Watched>) {
+        self.replay.index.watch(Arc::clone(watched));
     }
 }
 

@@ -55,7 +55,12 @@ impl Turn<'_> {
         if self.is_ack() {
             return Verdict::Drop(DropReason::AckUnroutable);
         }
-        let Some(Ok(via)) = self.message.vias().next() else {
+        let via = match self.message.vias().next() {
+            Some(Ok(via)) => Some(via),
+            Some(Err(_)) => self.message.rough_via(),
+            None => None,
+        };
+        let Some(via) = via else {
             let reason = if self.received.is_cut() {
                 DropReason::ReceiveTruncated
             } else {

@@ -3,12 +3,15 @@
 //! Owns: line ends, folding, field names with their compact forms, the bound on fields. Judges no value.
 //! The index is kept by its owner and filled again for each message, so that nothing is moved or allocated.
 
-use arrayvec::{ArrayVec, CapacityError};
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
 
 use super::class::{NO_SPACE, TOKEN};
 use super::field_name::{FieldName, FieldSet, any_name, usual_name};
-use super::lex::{Malformed, Span, is_blank, offset, trim};
-use super::lines::LineFeeds;
+use super::lex::{Malformed, Span, offset, trim};
+use super::lines::{LineEnds, LineFeeds};
+use super::watched::Watched;
 use crate::sip::MESSAGE_BYTES_MAX;
 
 /// Most fields with a name that we know in one message; further ones are refused (400). 70 Vias fit.
@@ -76,11 +79,12 @@ pub struct Index {
     pub(super) body_start: u16,
     pub(super) fields: ArrayVec<Field, FIELDS_MAX>,
     /// By [`FieldName`]: place of its first field in `fields`, for those that are `present`.
-    first: [u8; FieldName::COUNT],
+    first: [u8; FieldName::PLACES],
     present: FieldSet,
     repeated: FieldSet,
     /// [`ParseError::StrayByte`], or it may be: then nothing of it may be repeated as it is.
     has_stray: bool,
+    watched: Arc<Watched>,
 }
 
 impl Default for Index {
@@ -91,15 +95,27 @@ impl Default for Index {
             fields_end: 0,
             body_start: 0,
             fields: ArrayVec::new(),
-            first: [0; FieldName::COUNT],
+            first: [0; FieldName::PLACES],
             present: FieldSet::default(),
             repeated: FieldSet::default(),
             has_stray: false,
+            watched: Arc::default(),
         }
     }
 }
 
 impl Index {
+    /// From the next message on, the fields of these names are found, too.
+    pub fn watch(&mut self, watched: Arc<Watched>) {
+        self.watched = watched;
+    }
+
+    /// What the fields of this name, from the configuration, are called here; `None` when nobody looks at them.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<FieldName> {
+        self.watched.field(name)
+    }
+
     /// Reads `bytes` from the start. After an error the index holds what was read so far, so that an answer
     /// can be built from it.
     ///
@@ -117,21 +133,39 @@ impl Index {
         }
         // RFC 3261 7.5: CRLFs in front of the start line are ignored.
         let start = bytes.iter().position(|&b| b != b'\r' && b != b'\n').unwrap_or(bytes.len());
+        let mut ends = LineEnds::new(bytes, start);
+        let Some(end) = ends.next_end() else { return self.fill_any(bytes, start) };
+        let told = self.take_start_line(bytes, Span::new(start, end), end + 2);
+        if told.is_ok_or_broken_request() {
+            self.fill_usual(bytes, end + 2, ends)?;
+        }
+        told.0
+    }
+
+    /// In any spelling that the grammar allows.
+    pub(super) fn fill_any(&mut self, bytes: &[u8], start: usize) -> Result<(), ParseError> {
         let mut feeds = LineFeeds::new(bytes, start);
         let feed = feeds.next().ok_or(ParseError::NotSip)?;
         let line = Span::new(start, content_end(bytes, start, feed));
-        self.fields_start = offset(feed + 1);
-        self.start_line = match start_line(bytes, line) {
+        let told = self.take_start_line(bytes, line, feed + 1);
+        if told.is_ok_or_broken_request() {
+            self.fill_any_fields(bytes, feed + 1, feeds)?;
+        }
+        told.0
+    }
+
+    fn take_start_line(&mut self, bytes: &[u8], line: Span, behind: usize) -> Told {
+        self.fields_start = offset(behind);
+        let found = start_line(bytes, line);
+        self.start_line = match found {
             Ok(found) => found,
-            Err(ParseError::BadRequestLine(at)) => {
-                // Read on: a broken request line is answered with 400, and that takes its fields.
-                self.start_line = StartLine::Request { method: line, uri: line, version: line };
-                self.fill_fields(bytes, feed + 1, feeds)?;
-                return Err(ParseError::BadRequestLine(at));
-            }
-            Err(other) => return Err(other),
+            // Its fields are read, too: a broken request line is answered with 400, and that takes them.
+            Err(_) => StartLine::Request { method: line, uri: line, version: line },
         };
-        self.fill_fields(bytes, feed + 1, feeds)
+        if !matches!(found, Ok(_) | Err(ParseError::BadRequestLine(_))) {
+            self.start_line = StartLine::Status { code: 0 };
+        }
+        Told(found.map(|_| ()))
     }
 
     /// The first field of this name.
@@ -143,7 +177,7 @@ impl Index {
 
     /// Where the first field of this name stands in `fields`.
     #[inline]
-    pub(super) fn place(&self, name: FieldName) -> Option<usize> {
+    fn place(&self, name: FieldName) -> Option<usize> {
         self.present.has(name).then(|| usize::from(self.first[name as usize]))
     }
 
@@ -167,13 +201,56 @@ impl Index {
 
     /// All fields of this name, in order.
     pub fn all(&self, name: FieldName) -> impl Iterator<Item = &Field> {
-        let is_there = self.present.has(name);
-        let from =
-            if is_there { usize::from(self.first[name as usize]) } else { self.fields.len() };
-        self.fields.get(from..).unwrap_or_default().iter().filter(move |field| field.name == name)
+        self.all_from_first(name).iter().filter(move |field| field.name == name)
     }
 
-    fn fill_fields(
+    /// All fields from the first of this name on; only this one when it is the only one, none when there is none.
+    #[inline]
+    pub(super) fn all_from_first(&self, name: FieldName) -> &[Field] {
+        let Some(place) = self.place(name) else { return &[] };
+        let end = if self.repeated.has(name) { self.fields.len() } else { place + 1 };
+        self.fields.get(place..end).unwrap_or_default()
+    }
+
+    /// The fields of a header whose lines end with CRLF and have no other control character, no fold, nothing odd: as nearly
+    /// everybody writes it. At the first line that is something else, the slow way goes on.
+    #[inline]
+    fn fill_usual(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        mut ends: LineEnds<'_>,
+    ) -> Result<(), ParseError> {
+        let mut at = start;
+        loop {
+            match bytes.get(at) {
+                Some(byte) if *byte > b' ' => {}
+                Some(b'\r') if bytes.get(at + 1) == Some(&b'\n') => {
+                    self.fields_end = offset(at);
+                    self.body_start = offset(at + 2);
+                    self.has_stray = false;
+                    return Ok(());
+                }
+                _ => break,
+            }
+            let Some(end) = ends.next_end() else { break };
+            if matches!(bytes.get(end + 2), Some(b' ' | b'\t')) {
+                break;
+            }
+            let found = bytes.get(at..).and_then(usual_name);
+            let found = found.or_else(|| any_name(bytes.get(at..end + 2).unwrap_or_default()));
+            let Some((name, colon)) = found else { break };
+            let line = Span { start: offset(at), end: offset(end + 2) };
+            if let Some(name) = name.or_else(|| self.watched_name(&bytes[at..at + colon])) {
+                self.take(Field { name, line, value: usual_value(bytes, at + colon + 1, end) })?;
+            }
+            at = end + 2;
+        }
+        self.fill_any_fields(bytes, at, LineFeeds::new(bytes, at))
+    }
+
+    #[cold]
+    fn fill_any_fields(
         &mut self,
         bytes: &[u8],
         start: usize,
@@ -197,23 +274,25 @@ impl Index {
             }
             let line = Span::new(at, feed + 1);
             let text = bytes.get(at..=feed).unwrap_or_default();
-            match usual_name(text).or_else(|| any_name(text)) {
-                Some((Some(name), colon)) => {
-                    let value = value(text, colon, line);
-                    if self.push(Field { name, line, value }).is_err() {
-                        self.fields_end = line.start;
-                        self.body_start = line.start;
-                        return Err(ParseError::TooManyFields);
-                    }
+            let found = usual_name(text).or_else(|| any_name(text));
+            if let Some((name, colon)) = found {
+                if let Some(name) = name.or_else(|| self.watched_name(&text[..colon])) {
+                    let inner = trim(text, Span::new(colon + 1, text.len()));
+                    let (start, end) = (line.start + inner.start, line.start + inner.end);
+                    self.take(Field { name, line, value: Span { start, end } })?;
                 }
-                Some((None, _)) => {}
-                None => {
-                    outcome = outcome.and(Err(ParseError::BadField(Malformed { at: line.start })));
-                }
+            } else {
+                outcome = outcome.and(Err(ParseError::BadField(Malformed { at: line.start })));
             }
             at = feed + 1;
         }
         self.never_ends(bytes, at)
+    }
+
+    /// `name` may have blanks behind it.
+    #[inline]
+    fn watched_name(&self, name: &[u8]) -> Option<FieldName> {
+        if self.watched.is_empty() { None } else { self.watched.find(name.trim_ascii_end()) }
     }
 
     fn never_ends(&mut self, bytes: &[u8], at: usize) -> Result<(), ParseError> {
@@ -223,9 +302,13 @@ impl Index {
     }
 
     #[inline]
-    fn push(&mut self, field: Field) -> Result<(), CapacityError<Field>> {
+    fn take(&mut self, field: Field) -> Result<(), ParseError> {
         let place = self.fields.len();
-        self.fields.try_push(field)?;
+        if self.fields.try_push(field).is_err() {
+            self.fields_end = field.line.start;
+            self.body_start = field.line.start;
+            return Err(ParseError::TooManyFields);
+        }
         if self.present.has(field.name) {
             self.repeated.add(field.name);
         } else {
@@ -236,24 +319,27 @@ impl Index {
     }
 }
 
-const _: () = assert!(FIELDS_MAX <= 256 && FieldName::COUNT <= 16);
+/// What the start line came to.
+struct Told(Result<(), ParseError>);
 
-/// The value behind the colon, without blanks around it and without its line end.
-#[inline]
-fn value(text: &[u8], colon: usize, line: Span) -> Span {
-    match text.get(colon + 1..) {
-        // One blank in front and CRLF behind, as nearly everybody writes it.
-        Some([b' ', value @ .., b'\r', b'\n'])
-            if value.first().is_some_and(|&b| !is_blank(b))
-                && value.last().is_some_and(|&b| !is_blank(b)) =>
-        {
-            Span { start: line.start + offset(colon + 2), end: line.end - 2 }
-        }
-        _ => {
-            let inner = trim(text, Span::new(colon + 1, text.len()));
-            Span { start: line.start + inner.start, end: line.start + inner.end }
-        }
+impl Told {
+    /// There are fields to be read.
+    fn is_ok_or_broken_request(&self) -> bool {
+        matches!(self.0, Ok(()) | Err(ParseError::BadRequestLine(_)))
     }
+}
+
+const _: () = assert!(FIELDS_MAX <= 256 && FieldName::PLACES <= 64);
+
+/// The value between the colon and the line end at `end`, without blanks around it, where only spaces are blanks.
+#[inline]
+fn usual_value(bytes: &[u8], behind_colon: usize, end: usize) -> Span {
+    let start = behind_colon + usize::from(bytes.get(behind_colon) == Some(&b' '));
+    let is_bare = |at: usize| bytes.get(at).is_some_and(|&byte| byte != b' ');
+    if start < end && is_bare(start) && is_bare(end - 1) {
+        return Span { start: offset(start), end: offset(end) };
+    }
+    trim(bytes, Span::new(behind_colon, end + 2))
 }
 
 /// The end of a line's content: `newline` is the place of its `\n`; a `\r` before it belongs to the line end.

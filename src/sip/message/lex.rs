@@ -120,6 +120,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Takes this many bytes, or all that are left.
+    pub(super) fn skip(&mut self, size: usize) {
+        self.at = (self.at + size).min(self.end);
+    }
+
     /// Takes `byte` if it is next.
     #[inline]
     pub fn eat(&mut self, byte: u8) -> bool {
@@ -294,6 +299,18 @@ pub(super) fn short_number(bytes: &[u8], at: usize, end: usize) -> Option<(u32, 
         length += 1;
     }
     (length > 0).then_some((number, at + length))
+}
+
+/// The number that one to nine digits and nothing else make.
+#[inline]
+pub(super) fn short_digits(text: &[u8]) -> Option<u32> {
+    if !(1..=9).contains(&text.len()) {
+        return None;
+    }
+    text.iter().try_fold(0, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit <= 9).then(|| number * 10 + u32::from(digit))
+    })
 }
 
 /// Decimal digits as a number; too many digits stick to the largest value.

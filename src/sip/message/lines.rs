@@ -13,7 +13,89 @@ const STEP: usize = 64;
 /// After so many steps without a line feed the rest of the line is searched in one piece.
 const LONG_STEPS: usize = 4;
 
-/// The offsets of line feeds, in order.
+/// The line ends of a header as nearly everybody writes it: each a CR with an LF behind it, and no other control character.
+/// One bit for each byte up to CR is all that a step is asked for, 40 instructions; [`LineFeeds`] asks for three.
+#[derive(Debug, Clone)]
+pub(super) struct LineEnds<'a> {
+    bytes: &'a [u8],
+    /// Where the step of `found` starts.
+    base: usize,
+    /// Where runs of bytes up to CR start in this step, without those that were told.
+    found: u64,
+    /// 1 when the last byte of this step is up to CR: a run goes on.
+    carry: u64,
+}
+
+impl<'a> LineEnds<'a> {
+    /// From `start` on.
+    #[inline]
+    pub(super) fn new(bytes: &'a [u8], start: usize) -> Self {
+        let mut ends = Self { bytes, base: start, found: 0, carry: 0 };
+        ends.find();
+        ends
+    }
+
+    /// Where the next CR with an LF behind it stands; `None` when another control character or the end of the bytes comes
+    /// before, or nothing for long. What stands behind the LF is not looked at: when it is a control character, the next call
+    /// passes over it.
+    #[inline]
+    pub(super) fn next_end(&mut self) -> Option<usize> {
+        let mut steps = 0;
+        while self.found == 0 {
+            self.base += STEP;
+            if steps == LONG_STEPS || self.base >= self.bytes.len() {
+                return None;
+            }
+            steps += 1;
+            self.find();
+        }
+        let place = self.base + self.found.trailing_zeros() as usize;
+        self.found &= self.found - 1;
+        matches!(self.bytes.get(place..place + 2), Some(b"\r\n")).then_some(place)
+    }
+
+    /// Reads the step at `base`.
+    #[inline]
+    fn find(&mut self) {
+        let up_to_cr = match self.bytes.get(self.base..).and_then(<[u8]>::first_chunk) {
+            Some(step) => up_to_cr(step),
+            None => self.last_step(),
+        };
+        self.found = up_to_cr & !(up_to_cr << 1 | self.carry);
+        self.carry = up_to_cr >> (STEP - 1);
+    }
+
+    /// The rest of the bytes, shorter than a step.
+    fn last_step(&self) -> u64 {
+        let rest = self.bytes.get(self.base..).unwrap_or_default();
+        if let Some(step) = self.bytes.last_chunk() {
+            // Most of it was read before.
+            return up_to_cr(step).checked_shr(narrow(STEP - rest.len())).unwrap_or(0);
+        }
+        let mut step = [b' '; STEP];
+        step[..rest.len()].copy_from_slice(rest);
+        up_to_cr(&step)
+    }
+}
+
+/// A number of bytes within a step.
+fn narrow(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// The bytes up to CR, a bit each.
+#[inline]
+fn up_to_cr(step: &[u8; STEP]) -> u64 {
+    let cr = u8x16::splat(b'\r');
+    let mut bits = 0;
+    for (place, lane) in step.as_chunks::<16>().0.iter().enumerate() {
+        let lane = u8x16::new(*lane);
+        bits |= u64::from(lane.min(cr).simd_eq(lane).to_bitmask()) << (place * 16);
+    }
+    bits
+}
+
+/// The offsets of line feeds, in order, whatever stands between them.
 #[derive(Debug, Clone)]
 pub(super) struct LineFeeds<'a> {
     bytes: &'a [u8],
@@ -138,6 +220,48 @@ mod tests {
             }
         }
     }
+    #[test]
+    fn line_ends_are_found_up_to_anything_else() {
+        let sizes =
+            if cfg!(miri) { vec![70] } else { vec![1, 2, 61, 62, 63, 64, 65, 66, 130, 200] };
+        for size in sizes {
+            for text in [
+                b"\r\n".as_slice(),
+                b"\r\n\r\n",
+                b"\n",
+                b"\r",
+                b"\t",
+                b"\0",
+                b"\r\n\n",
+                b"\xff\r\n",
+            ] {
+                for place in (0..=size).step_by(if cfg!(miri) { 9 } else { 1 }) {
+                    let mut bytes = vec![b'x'; size];
+                    bytes.splice(place..place, text.iter().copied());
+                    bytes.extend(b"y\r\n");
+                    for start in [0, 1, place] {
+                        let mut ends = LineEnds::new(&bytes, start);
+                        let mut at = start;
+                        loop {
+                            let is_control = |at: &usize| bytes[*at] <= b'\r';
+                            let control = (at..bytes.len()).find(is_control);
+                            let plain = control.filter(|at| bytes[*at..].starts_with(b"\r\n"));
+                            let shown = (bytes.escape_ascii().to_string(), start, at);
+                            assert_eq!(ends.next_end(), plain, "{shown:?}");
+                            let Some(end) = plain else { break };
+                            // The rest of this run is not told.
+                            let run =
+                                bytes[end..].iter().take_while(|&&byte| byte <= b'\r').count();
+                            at = end + run;
+                        }
+                    }
+                }
+            }
+        }
+        let long = [&[b'x'; STEP * (LONG_STEPS + 2)][..], b"\r\n"].concat();
+        assert_eq!(LineEnds::new(&long, 0).next_end(), None);
+    }
+
     #[test]
     fn finds_the_first_stray_byte_that_a_plain_search_finds() {
         let sizes = if cfg!(miri) { vec![70] } else { vec![1, 63, 64, 65, 130, 700] };

@@ -9,8 +9,10 @@ pub mod lex;
 mod lines;
 mod method;
 pub mod name_addr;
+mod rough;
 pub mod uri;
 pub mod via;
+mod watched;
 
 #[cfg(test)]
 mod tests;
@@ -22,8 +24,10 @@ pub use method::Method;
 pub use name_addr::NameAddr;
 pub use uri::{Scheme, Uri};
 pub use via::Via;
+pub use watched::{TooManyNames, WATCHED_MAX, Watched};
 
-use lex::Cursor;
+use class::TOKEN;
+use lex::{Cursor, offset};
 
 /// A message: its bytes and its filled index.
 #[derive(Debug, Clone, Copy)]
@@ -108,13 +112,7 @@ impl<'a> Message<'a> {
     #[inline]
     pub fn top_via(&self) -> Result<(Via, Vias<'a>), Malformed> {
         let mut values = Values::new(*self, FieldName::Via);
-        let place = self.index.place(FieldName::Via).ok_or(Malformed { at: 0 })?;
-        let (field, fields) = self
-            .index
-            .fields
-            .get(place..)
-            .and_then(<[_]>::split_first)
-            .ok_or(Malformed { at: 0 })?;
+        let (field, fields) = values.fields.split_first().ok_or(Malformed { at: 0 })?;
         let mut cursor = Cursor::new(self.bytes, field.value);
         let via = Via::parse(self.bytes, &mut cursor)?;
         values.fields = fields;
@@ -145,6 +143,9 @@ impl<'a> Message<'a> {
     /// When it breaks the grammar or the number is 2^31 or more (RFC 3261 8.1.1.5).
     pub fn cseq(&self) -> Result<CSeq, Malformed> {
         let field = self.field(FieldName::CSeq).ok_or(Malformed { at: 0 })?;
+        if let Some(usual) = usual_cseq(self.bytes, field.value) {
+            return Ok(usual);
+        }
         let mut cursor = Cursor::new(self.bytes, field.value);
         let number = cursor.number()?;
         cursor.skip_blanks();
@@ -161,6 +162,9 @@ impl<'a> Message<'a> {
     /// When it is anything else.
     pub fn number(&self, name: FieldName) -> Option<Result<u32, Malformed>> {
         let field = self.field(name)?;
+        if let Some(usual) = lex::short_digits(field.value.of(self.bytes)) {
+            return Some(Ok(usual));
+        }
         let mut cursor = Cursor::new(self.bytes, field.value);
         Some(match cursor.number() {
             Ok(number) if cursor.is_at_end() => Ok(number),
@@ -174,6 +178,18 @@ impl<'a> Message<'a> {
         let values = self.index.all(name).map(|field| field.value.of(self.bytes));
         let mut tokens = values.flat_map(|value| value.split(|&byte| byte == b','));
         tokens.any(|one| one.trim_ascii().eq_ignore_ascii_case(token))
+    }
+
+    /// The first value of a field that the configuration names; none when the index was not told to watch it.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&'a [u8]> {
+        Some(self.field(self.index.named(name)?)?.value.of(self.bytes))
+    }
+
+    /// The top Via of a request that is refused for it, as far as an answer needs it: see [`rough::via`].
+    #[must_use]
+    pub fn rough_via(&self) -> Option<Via> {
+        rough::via(self.bytes, self.field(FieldName::Via)?.value)
     }
 
     /// The first value of a field that the index does not keep, by name (any case). A slow look-up: it reads
@@ -202,6 +218,18 @@ impl<'a> Message<'a> {
     }
 }
 
+/// Up to nine digits, one space, the method: as nearly everybody writes it.
+#[inline]
+fn usual_cseq(bytes: &[u8], value: Span) -> Option<CSeq> {
+    let text = value.of(bytes);
+    let digits = text.iter().take(10).position(|&byte| byte == b' ')?;
+    let number = lex::short_digits(&text[..digits])?;
+    let method = Span { start: value.start + offset(digits) + 1, end: value.end };
+    let end = usize::from(value.end);
+    let is_token = TOKEN.run_end(bytes, usize::from(method.start), end) == end;
+    (is_token && !method.is_empty()).then_some(CSeq { number, method })
+}
+
 /// The comma-separated values of all fields of one name.
 #[derive(Debug, Clone)]
 struct Values<'a> {
@@ -213,7 +241,12 @@ struct Values<'a> {
 
 impl<'a> Values<'a> {
     fn new(message: Message<'a>, name: FieldName) -> Self {
-        Self { bytes: message.bytes, fields: &message.index.fields, name, cursor: None }
+        Self {
+            bytes: message.bytes,
+            fields: message.index.all_from_first(name),
+            name,
+            cursor: None,
+        }
     }
 
     /// Onto the next value: behind a comma, or into the next field.

@@ -98,6 +98,43 @@ fn uris() {
 }
 
 #[test]
+fn numbers_as_the_cursor_reads_them() {
+    for text in [
+        "1 INVITE",
+        "0 x",
+        "999999999 A",
+        "1000000000 A",
+        "2147483648 A",
+        "1  A",
+        "1\tA",
+        " 1 A",
+        "1 A B",
+        "1 ",
+        "1",
+        "",
+        "x A",
+    ] {
+        for text in changed(text) {
+            let value = Span::new(0, text.len());
+            let mut cursor = Cursor::new(&text, value);
+            let any = cursor.number().ok().and_then(|number| {
+                cursor.skip_blanks();
+                let method = cursor.token().ok()?;
+                (cursor.is_at_end() && number < 1 << 31).then_some(CSeq { number, method })
+            });
+            if let Some(usual) = usual_cseq(&text, value) {
+                assert_eq!(Some(usual), any, "{}", text.escape_ascii());
+            }
+            let mut cursor = Cursor::new(&text, value);
+            let number = cursor.number().ok().filter(|_| cursor.is_at_end());
+            if let Some(usual) = lex::short_digits(&text) {
+                assert_eq!(Some(usual), number, "{}", text.escape_ascii());
+            }
+        }
+    }
+}
+
+#[test]
 fn route_lists_with_quotes() {
     let bytes = request(
         "Route: \"a, \\\"<b>\" <sip:one;lr>;x=\"<,>\" ,<sip:two>\r\nRoute: sip:three;tag=1\r\n",
@@ -187,6 +224,32 @@ fn cut_messages_and_bad_lines() {
 }
 
 #[test]
+fn the_usual_header_is_read_as_any_other() {
+    let usual = "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP a:5062;branch=x;rport\r\nMax-Forwards: 70\r\n\
+                 From: \"A\" <sip:a@b>;tag=1\r\nX-Long: abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghi\r\n\
+                 To:<sip:b@c>\r\nCall-ID: \r\nCSeq: 3 INVITE \r\nl: 4\r\nVia: v\r\n\r\nbody";
+    let told = |index: &Index, outcome: Result<(), ParseError>| {
+        let at = [index.fields_start, index.fields_end, index.body_start];
+        let sets = (index.present(), index.repeated(), index.has_stray());
+        (outcome, index.start_line, at, index.fields.to_vec(), sets)
+    };
+    let mut usual_index = Index::default();
+    let mut any_index = Index::default();
+    for (at, bytes) in changed(usual).enumerate() {
+        let start = bytes.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or(bytes.len());
+        let outcome = usual_index.fill(&bytes);
+        any_index.fill(b"").expect_err("nothing is no message");
+        let any = any_index.fill_any(&bytes, start);
+        assert_eq!(
+            told(&usual_index, outcome),
+            told(&any_index, any),
+            "{at}: {}",
+            bytes.escape_ascii()
+        );
+    }
+}
+
+#[test]
 fn bytes_of_the_body_are_free() {
     for body in ["\r", "\0", "a\rb\0c", "\r\r\n"] {
         for fields in ["X: a", "X: a\r\nY: abcdefghijklmnopqrstuvwxyz"] {
@@ -197,6 +260,38 @@ fn bytes_of_the_body_are_free() {
             assert!(!index.has_stray());
         }
     }
+}
+
+#[test]
+fn watched_fields_are_found_in_all_spellings() {
+    let bytes = request(
+        "X-Tenant:\r\n one\r\nx-other: two\r\nS \t: three\r\nX-TENANT : four\r\nUser-Agent: five\r\nf: six\r\n\
+         Subject:\r\nx-tenants: seven\r\n",
+    );
+    let mut watched = Watched::default();
+    let names = ["x-Tenant", "Subject", "user-agent", "From", "X-None", "X-TENANT", "s"];
+    let found = names.map(|name| watched.add(name).expect("room"));
+    assert_eq!(found[0], found[5]);
+    assert_eq!(found[1], found[6]);
+    assert_eq!(found[3], FieldName::From);
+    let mut index = Index::default();
+    index.watch(watched.clone().into());
+    let message = parse(&bytes, &mut index);
+    let values = |name: &str| -> Vec<&str> {
+        let fields = message.index.all(message.index.named(name).expect("watched"));
+        fields.map(|field| std::str::from_utf8(field.value.of(&bytes)).expect("ASCII")).collect()
+    };
+    assert_eq!(values("X-tenant"), ["one", "four"]);
+    assert_eq!(values("s"), ["three", ""]);
+    assert_eq!(values("User-Agent"), ["five"]);
+    assert_eq!(values("From"), ["six"]);
+    assert_eq!(values("X-None"), [""; 0]);
+    assert_eq!(message.named("x-tenant"), Some(&b"one"[..]));
+    assert_eq!((message.named("X-None"), message.named("X-Other")), (None, None));
+    for name in ["a", "b", "c", "d"] {
+        assert!(watched.add(name).is_ok(), "{name}");
+    }
+    assert_eq!((watched.add("e"), watched.add("d")), (Err(TooManyNames), Ok(FieldName::Watched7)));
 }
 
 #[test]

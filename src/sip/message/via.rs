@@ -168,7 +168,11 @@ impl Via {
         }
     }
 
-    fn parameter(&mut self, bytes: &[u8], cursor: &mut Cursor<'_>) -> Result<(), Malformed> {
+    pub(super) fn parameter(
+        &mut self,
+        bytes: &[u8],
+        cursor: &mut Cursor<'_>,
+    ) -> Result<(), Malformed> {
         let parameter = cursor.parameter()?;
         let whole = Span { start: parameter.name.start, end: parameter.end };
         let name = parameter.name.of(bytes);

@@ -91,6 +91,11 @@ impl RouteSet {
             is_strict_ahead: false,
         };
         let bytes = message.bytes;
+        if !message.index.present().has(FieldName::Route)
+            && !FlowToken::is_token(uri.user.of(bytes))
+        {
+            return Ok(set);
+        }
         let mut crossing = Crossing { source, is_from_backend, along: None, before: b"" };
         let mut last = None;
         let has_own_uri = FlowToken::is_token(uri.user.of(bytes)) && is_own(table, &uri, bytes);

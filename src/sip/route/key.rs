@@ -112,7 +112,7 @@ impl Keyed<'_> {
     }
 
     fn configured(&self, name: &str) -> Option<&[u8]> {
-        self.message.slow_value(name.as_bytes()).filter(|value| !value.is_empty())
+        self.message.named(name).filter(|value| !value.is_empty())
     }
 
     /// The digest username before any `@`; Proxy-Authorization wins.

@@ -4,10 +4,11 @@
 //! never changed. It must not know of files, names (DNS) or time. Everything here is allocated once, at build.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::domain::{Domain, Host};
 use crate::sip::balance::Counts;
-use crate::sip::message::Method;
+use crate::sip::message::{Method, Watched};
 use crate::sip::token::KeyRing;
 use crate::sip::token::via::VIA_TAIL;
 use crate::sip::{BackendRef, Flow, ListenerId, Peer, Trust};
@@ -162,6 +163,8 @@ pub struct Table {
     pub counts_requests: bool,
     /// A pool looks at the calls that are under way.
     pub counts_calls: bool,
+    /// The fields that keys are made from and that nobody else looks at.
+    pub watched: Arc<Watched>,
     aliases: Vec<Domain>,
     /// By [`ListenerId`]: what is compared and written for every message.
     own: Vec<Own>,
@@ -237,8 +240,12 @@ impl Table {
         let mut by_socket = Vec::new();
         let mut by_address = Vec::new();
         let mut sources = SourceFilter::default();
+        let mut watched = Watched::default();
         for (pool_index, pool) in (0_u16..).zip(&parts.pools) {
             assert!(pool.backends.len() <= BACKENDS_MAX, "at most 1,024 backends in a pool");
+            if let KeySource::Header(name) = &pool.key {
+                watched.add(name).expect("at most 8 names of fields");
+            }
             for (backend_index, backend) in (0_u16..).zip(&pool.backends) {
                 let place = BackendRef { pool: pool_index, backend: backend_index };
                 let (ip, port) = (backend.address.ip(), backend.address.port());
@@ -271,6 +278,7 @@ impl Table {
             ring: KeyRing::new(&parts.keys),
             limits: parts.limits,
             is_draining: parts.is_draining,
+            watched: Arc::new(watched),
             aliases: parts.aliases,
             sources,
             by_socket,

@@ -13,7 +13,7 @@ use sipedge::sip::outbox::Outbox;
 use sipedge::sip::route::table::{Listener, Parts, Table};
 use sipedge::sip::{DropReason, ListenerId, MESSAGE_BYTES_MAX, Now, Received, Verdict};
 
-use super::naive::{NAMES, index_agrees, split, try_split};
+use super::naive::{NAMES, index_agrees, split, try_split, watched_agrees};
 use super::{changes, datagram, promises, world};
 
 /// What our Via, two Record-Routes, Max-Forwards, `received` and `rport` may add to a request.
@@ -44,6 +44,7 @@ pub(crate) fn check(bytes: &[u8]) {
         let message = Message { bytes, index: &index };
         let naive = split(bytes);
         index_agrees(bytes, &index, &naive);
+        watched_agrees(bytes, &naive);
         assert_eq!(message.body(), naive.body);
         start_line_agrees(&message, naive.start_line);
         views_do_not_panic(&message);

@@ -3,7 +3,7 @@
 //! Owns: line ends, folds, names with their compact forms, over plain slices. Shares no code with the core but `FieldName`
 //! itself, whose names stand here once more.
 
-use sipedge::sip::message::{FieldName, Index};
+use sipedge::sip::message::{FieldName, Index, Watched};
 
 /// Name, compact name, field.
 pub(super) const NAMES: [(&str, &str, FieldName); FieldName::COUNT] = [
@@ -126,6 +126,31 @@ impl<'a> Split<'a> {
     /// The fields that we do not look at, as they stand.
     pub(super) fn others(&self) -> Vec<&'a [u8]> {
         self.lines.iter().filter(|line| line.name.is_none()).map(|line| line.whole).collect()
+    }
+}
+
+/// An index that watches two names has found their fields, too, in all spellings, and the others all the same.
+pub(super) fn watched_agrees(bytes: &[u8], split: &Split<'_>) {
+    let mut watched = Watched::default();
+    let names = [("x-key", ""), ("subject", "s")];
+    let fields = names.map(|(name, _)| watched.add(name).expect("room for two"));
+    let mut index = Index::default();
+    index.watch(watched.into());
+    if index.fill(bytes).is_err() {
+        // With these, there are too many.
+        assert!(split.lines.len() > sipedge::sip::message::index::FIELDS_MAX);
+        return;
+    }
+    index_agrees(bytes, &index, split);
+    for ((long, compact), field) in names.into_iter().zip(fields) {
+        let is_it = |line: &&[u8]| {
+            let colon = line.iter().position(|&b| b == b':').unwrap_or_default();
+            let name = String::from_utf8_lossy(&line[..colon]).to_ascii_lowercase();
+            [long, compact].contains(&name.trim_end_matches([' ', '\t']))
+        };
+        let expected: Vec<&[u8]> = split.others().into_iter().filter(is_it).collect();
+        let found: Vec<&[u8]> = index.all(field).map(|field| field.line.of(bytes)).collect();
+        assert_eq!(found, expected, "{long} in {}", bytes.escape_ascii());
     }
 }
 

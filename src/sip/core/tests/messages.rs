@@ -123,6 +123,26 @@ fn an_address_of_record_has_one_backend_in_all_its_spellings() {
 }
 
 #[test]
+fn a_field_of_the_configuration_is_the_key_in_all_its_spellings() {
+    let mut parts = parts("rendezvous");
+    parts.pools[0].key = KeySource::Header("X-Tenant".into());
+    let mut world = World::new(parts);
+    for tenant in 0..8 {
+        let mut count = 0;
+        let mut to = |field: &str| {
+            count += 1;
+            let text = request("MESSAGE", "sip:b@e", &format!("{field}\r\nSubject: x\r\n"));
+            world.send(&text.replace("phone1", &format!("{tenant}x{count}")), PHONE, 0).to
+        };
+        let first = to(&format!("X-Tenant: {tenant}"));
+        for field in ["x-tenant \t:", "X-TENANT:\r\n ", "X-Tenants: 99\r\nX-Tenant:"] {
+            assert_eq!(to(&format!("{field}{tenant}")), first, "{field}{tenant}");
+        }
+        assert_eq!(to(&format!("X-Tenant: {tenant}\r\nX-Tenant: 99")), first, "the first counts");
+    }
+}
+
+#[test]
 fn round_robin_without_memory_says_so() {
     let mut world = World::new(parts("round-robin"));
     assert_eq!(

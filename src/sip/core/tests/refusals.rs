@@ -107,6 +107,70 @@ fn hosts_compare_by_value() {
 }
 
 #[test]
+fn sips_is_not_sent_over_udp() {
+    let mut parts = parts("rendezvous");
+    parts.rules.insert(0, Rule { domains: vec!["no.example".into()], ..rule(Action::Reply(403)) });
+    let mut world = World::new(parts);
+    let refused = "SIP/2.0 480 SIPS Not Allowed";
+    assert_eq!(world.refused(&request("INVITE", "sips:bob@example.com", "")), refused);
+    assert_eq!(world.refused(&request("REGISTER", "SIPS:example.com", "")), refused);
+    let route = "Route: <sips:proxy.example.com;lr>\r\n";
+    assert_eq!(world.refused(&request("INVITE", "sip:bob@example.com", route)), refused);
+    let from_backend = request("INVITE", "sips:bob@198.51.100.7", "");
+    let answer = world.send(&from_backend, "10.0.0.1:5060", 0).text;
+    assert!(answer.starts_with("SIP/2.0 4") || answer.starts_with("SIP/2.0 5"), "{answer}");
+    // What a rule says, and what asks us, goes nowhere.
+    let ruled = request("INVITE", "sips:bob@no.example", "");
+    assert_eq!(world.refused(&ruled), "SIP/2.0 403 Forbidden");
+    assert_eq!(world.refused(&request("OPTIONS", "sips:192.0.2.1:5060", "")), "SIP/2.0 200 OK");
+    let contact = "Contact: <sips:alice@10.9.9.9>\r\n";
+    assert!(
+        world
+            .send(&request("INVITE", "sip:bob@example.com", contact), PHONE, 0)
+            .to
+            .starts_with("10.")
+    );
+}
+
+#[test]
+fn a_via_that_cannot_be_read_is_answered_where_it_says_where() {
+    let mut world = World::new(parts("rendezvous"));
+    let invite = |via: &str| {
+        let text = request("INVITE", "sip:bob@example.com", "");
+        text.replace("10.9.9.9:5062;branch=z9hG4bKphone1;rport", via)
+    };
+    for (via, to, written) in [
+        (
+            "[fe80::1%4]:5062;rport;branch=z9hG4bK1",
+            PHONE,
+            "[fe80::1%4]:5062;received=203.0.113.7;rport=40001;branch=z9hG4bK1",
+        ),
+        (
+            "10.9.9.9:5062;branch=z9hG4bK1;",
+            "203.0.113.7:5062",
+            "10.9.9.9:5062;received=203.0.113.7;branch=z9hG4bK1;",
+        ),
+        ("10.9.9.9:;;rport", PHONE, "10.9.9.9:;received=203.0.113.7;;rport=40001"),
+        ("10.9.9.9:", "203.0.113.7:5060", "10.9.9.9:;received=203.0.113.7"),
+    ] {
+        let answer = world.send(&invite(via), PHONE, 0);
+        assert!(answer.text.starts_with("SIP/2.0 400 Bad Via\r\n"), "{}", answer.text);
+        assert_eq!(answer.to, to, "{via}");
+        assert_eq!(values(&answer.text, "Via"), [format!("SIP/2.0/UDP {written}")]);
+        // Its ACK is for us.
+        let ack = invite(via)
+            .replace("INVITE", "ACK")
+            .replace("<sip:bob@example.com>", values(&answer.text, "To")[0]);
+        let verdict = world.verdict(&ack, PHONE, 0);
+        assert_eq!(verdict, Verdict::Drop(DropReason::AckUnroutable));
+    }
+    for via in ["", "\"", "10.9.9.9;branch=\"x;rport", "[::1;rport", ":5060;rport"] {
+        let verdict = world.verdict(&invite(via), PHONE, 0);
+        assert_eq!(verdict, Verdict::Drop(DropReason::RequestUnanswerable), "{via}");
+    }
+}
+
+#[test]
 fn garbage() {
     let mut world = World::new(parts("rendezvous"));
     for text in ["", "\r\n", "\r\n\r\n"] {
