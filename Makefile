@@ -72,7 +72,7 @@ heal: setup-test ## figures: a backend killed and ten reloads a second under 2,0
 	SIPEDGE_HEAL_FIGURES=1 cargo test --locked --release --test live -- figures/
 
 sim: ## whole clusters on virtual time: SEEDS=5000 worlds (release), or SEED=n replays one with its trace
-	SEEDS=$(or $(SEEDS),1000) SEED=$(SEED) FIRST=$(FIRST) cargo test --locked --release --no-default-features --test sim worlds -- --nocapture
+	SEEDS=$(or $(SEEDS),1000) SEED=$(SEED) FIRST=$(FIRST) cargo test --locked --release --test sim worlds -- --nocapture
 
 mutants: ## each fault of tests/sim/mutations.toml must be caught; ONLY=text for some
 	@scripts/mutants.sh

@@ -21,7 +21,7 @@ cd "$copy"
 
 # What a test binary says; the exit code is that of the test.
 try() { # suite log
-  TALLY=1 SEEDS="$seeds" cargo test --locked --quiet --no-default-features --test "$1" >"$2" 2>&1
+  TALLY=1 SEEDS="$seeds" cargo test --locked --quiet --test "$1" >"$2" 2>&1
 }
 
 echo "== without a fault"

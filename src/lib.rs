@@ -28,6 +28,8 @@ pub mod datapath;
 pub mod demo;
 #[cfg(feature = "linux")]
 pub mod run;
+#[cfg(feature = "linux")]
+pub mod secret;
 pub mod sip;
 #[cfg(feature = "linux")]
 pub mod trace;

@@ -66,8 +66,8 @@ pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), Strin
     }
     let shares_cores = leave_cores(&shards);
     let traces = Traces::start(&config.trace, &config.node.name, shards.taps(), shares_cores)?;
-    let Admin { listen, socket, token } = &config.admin;
-    let page = Arc::new(Page::new(sender.clone(), token.clone()));
+    let Admin { listen, socket, .. } = &config.admin;
+    let page = Arc::new(Page::new(sender.clone(), &config.node.name, &config.admin));
     let mut served = None;
     if listen.is_some() || socket.is_some() {
         let started = admin::start(*listen, socket.as_deref(), Arc::clone(&page), shares_cores)?;

@@ -133,6 +133,14 @@ fn unsafe_stays_in_the_data_path() {
 }
 
 #[test]
+fn secrets_cannot_be_printed() {
+    check(
+        |path| is_rust(path) && path.starts_with("src/") && !text::is_test_path(path),
+        |file| rules::plain_secrets(text::without_tests(&file.text)),
+    );
+}
+
+#[test]
 fn the_core_is_pure() {
     check(
         |path| is_rust(path) && path.starts_with("src/sip/") && !text::is_test_path(path),

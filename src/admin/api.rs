@@ -107,12 +107,8 @@ async fn blocking<T: Send + 'static>(
 }
 
 async fn current(page: &Arc<Page>) -> Result<view::Node, Refusal> {
-    blocking(page, |page| {
-        let mut node = page.asker.view()?;
-        page.sampled.history(|history| history.fill(&mut node));
-        Ok(node)
-    })
-    .await
+    let reading = page.sampled.read().await.map_err(Refusal::silent)?;
+    Ok(reading.view.clone())
 }
 
 async fn node(State(page): Shared) -> Answer<view::Node> {
@@ -201,9 +197,10 @@ async fn decisions(State(page): Shared) -> Result<Json<Decisions>, Refusal> {
 }
 
 async fn rates(State(page): Shared) -> Result<Response, Refusal> {
-    let json = blocking(&page, |page| {
-        let node = page.asker.view()?;
-        let written = page.sampled.history(|history| serde_json::to_vec(&history.rates(&node)));
+    let reading = page.sampled.read().await.map_err(Refusal::silent)?;
+    let json = blocking(&page, move |page| {
+        let written =
+            page.sampled.history(|history| serde_json::to_vec(&history.rates(&reading.view)));
         written.map_err(|error| error.to_string())
     });
     Ok(([(header::CONTENT_TYPE, "application/json")], json.await?).into_response())
@@ -290,7 +287,16 @@ async fn act(
     }
     let shown = format!("{command:?}");
     let way = if peer.0.is_local() { "the unix socket" } else { "TCP" };
-    let outcome = blocking(page, |page| page.asker.act(command)).await?;
+    let outcome = blocking(page, |page| {
+        let outcome = page.asker.act(command)?;
+        // Who looks next sees what was done. That it was done holds without a reading.
+        if let Ok(mut scrape) = page.asker.scrape() {
+            page.sampled.history(|history| history.fill(&mut scrape.view));
+            page.sampled.put(Ok(Arc::new(scrape)));
+        }
+        Ok(outcome)
+    })
+    .await?;
     tracing::info!(
         "asked over {way}: {shown}: {}",
         if matches!(outcome, Outcome::Done(_)) { "done" } else { "refused" }

@@ -6,7 +6,6 @@ use std::sync::mpsc::{Receiver, SyncSender, channel};
 use std::time::Duration;
 
 use crate::control::event::{Ask, Command, Event, Outcome, Scrape};
-use crate::control::view;
 
 /// How long a look may take; the shards have a second of that.
 const LOOK_TIME_MAX: Duration = Duration::from_secs(3);
@@ -28,12 +27,6 @@ impl Asker {
     pub(super) fn scrape(&self) -> Result<Scrape, String> {
         let (answer, scrape) = channel();
         self.ask(Ask::Scrape(answer), &scrape, LOOK_TIME_MAX)?
-    }
-
-    /// The state of everything.
-    pub(super) fn view(&self) -> Result<view::Node, String> {
-        let (answer, view) = channel();
-        self.ask(Ask::View(answer), &view, LOOK_TIME_MAX)
     }
 
     /// The last decision records, the oldest first; nothing when none are kept.

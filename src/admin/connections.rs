@@ -89,7 +89,7 @@ impl axum::serve::Listener for Bounded {
                 }
                 Err(_) => {
                     // The likeliest reason is that no file descriptor is left: who is quiet gives his back.
-                    self.places.evict_the_quietest(Duration::ZERO);
+                    self.places.evict_the_quietest(Duration::ZERO, false);
                     sleep(ACCEPT_PAUSE).await;
                 }
             }

@@ -12,7 +12,7 @@ use std::sync::mpsc::SyncSender;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -23,20 +23,27 @@ mod auth;
 mod connections;
 mod events;
 mod history;
+mod hosts;
 pub mod metrics;
 mod page;
 mod places;
+mod ready;
 mod sampler;
 mod socket;
 
 use crate::config::secret::Token;
+use crate::config::{Admin, ReadyNeeds};
 use crate::control::event::Event;
 use crate::datapath;
 use asker::Asker;
 use connections::{Bounded, Peer, Source, Times};
-use places::{PLAIN_PLACES, Places, STREAM_PLACES};
+use hosts::Hosts;
+use places::{LOCAL_PLACES, PLAIN_PLACES, Places, STREAM_PLACES};
 use sampler::Sampled;
 use socket::SocketFile;
+
+/// Where a load balancer asks whether to send anything here.
+const HEALTHZ: &str = "/healthz";
 
 /// What is served, and to whom.
 pub struct Page {
@@ -44,20 +51,24 @@ pub struct Page {
     pub draining: AtomicBool,
     asker: Asker,
     token: Option<Token>,
+    hosts: Hosts,
+    ready_needs: ReadyNeeds,
     sampled: Sampled,
     places: Arc<Places>,
 }
 
 impl Page {
-    /// A page about the node that takes in `events`. Without a token nobody may change it over TCP.
+    /// A page about the node called `name` that takes in `events`, as `[admin]` says.
     #[must_use]
-    pub fn new(events: SyncSender<Event>, token: Option<Token>) -> Self {
+    pub fn new(events: SyncSender<Event>, name: &str, admin: &Admin) -> Self {
         Self {
             draining: AtomicBool::new(false),
             asker: Asker::new(events),
-            token,
+            token: admin.token.clone(),
+            hosts: Hosts::new(name, &admin.hosts),
+            ready_needs: admin.ready_needs,
             sampled: Sampled::default(),
-            places: Places::new(PLAIN_PLACES, STREAM_PLACES),
+            places: Places::new(PLAIN_PLACES, LOCAL_PLACES, STREAM_PLACES),
         }
     }
 }
@@ -128,51 +139,71 @@ fn bind(address: SocketAddr) -> Result<TcpListener, String> {
 
 fn router(page: Arc<Page>) -> Router {
     Router::new()
-        .route("/healthz", get(healthz))
+        .route(HEALTHZ, get(healthz))
         .route("/metrics", get(show_metrics))
         .merge(page::router())
         .merge(api::router())
         .fallback(api::unknown)
         .method_not_allowed_fallback(api::wrong_method)
-        .layer(from_fn(watch_over))
+        .layer(from_fn_with_state(Arc::clone(&page), watch_over))
         .with_state(page)
 }
 
-/// Around every request: its connection keeps its place meanwhile, and the answer says what a browser may do.
+/// Around every request: its connection keeps its place meanwhile, the host that it asks for is this node, and the answer
+/// says what a browser may do.
 async fn watch_over(
+    State(page): State<Arc<Page>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
     let _busy = peer.0.busy();
-    let mut response = next.run(request).await;
+    let is_known = peer.0.is_local() || page.hosts.are_meant_by(&request);
+    // Who balances over nodes asks by a name of its own; that answer tells a foreign page nothing.
+    let mut response = if is_known || request.uri().path() == HEALTHZ {
+        next.run(request).await
+    } else {
+        hosts::refusal(&request).into_response()
+    };
     for (name, value) in page::FIELDS {
         response.headers_mut().insert(name, value);
     }
     response
 }
 
-async fn healthz(State(page): State<Arc<Page>>) -> Response {
+/// While the node runs: whether it can serve, and which pools cannot. Names of pools are for who asks for this node.
+async fn healthz(
+    State(page): State<Arc<Page>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+) -> Response {
     if page.draining.load(Ordering::Relaxed) {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
-    } else {
-        "ok\n".into_response()
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
+    let judged = page
+        .sampled
+        .reading()
+        .map_or_else(ready::Judged::unknown, |scrape| ready::judge(&scrape.view, page.ready_needs));
+    let is_known = peer.0.is_local() || page.hosts.are_meant_by(&request);
+    let status = if judged.is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, judged.text(is_known)).into_response()
 }
 
 async fn show_metrics(State(page): State<Arc<Page>>) -> Response {
-    // The shards answer within a turn; until then this thread must go on serving /healthz.
+    let scrape = match page.sampled.read().await {
+        Ok(scrape) => scrape,
+        Err(error) => {
+            return (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response();
+        }
+    };
+    // Of many backends it is a long text: until it is written this thread must go on serving /healthz.
     let made = tokio::task::spawn_blocking(move || {
-        let scrape = page.asker.scrape()?;
         let draining = page.draining.load(Ordering::Relaxed);
-        Ok::<_, String>(metrics::page(&scrape, draining, page.places.streams()))
+        metrics::page(&scrape, draining, page.places.streams())
     });
     match made.await {
-        Ok(Ok(text)) => {
-            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
-                .into_response()
-        }
-        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+            .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }

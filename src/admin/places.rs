@@ -1,6 +1,7 @@
 //! Who has a place at the admin listener: plain connections and event streams, counted apart.
 //!
-//! Owns: [`PLAIN_PLACES`] and [`STREAM_PLACES`], and whose place a newcomer gets. When all plain ones are taken, the one
+//! Owns: [`PLAIN_PLACES`] and [`STREAM_PLACES`], and whose place a newcomer gets. [`LOCAL_PLACES`] of the plain ones are kept
+//! for the unix socket: whoever holds all others over TCP keeps no operator waiting. When all plain ones are taken, the one
 //! that was quiet for longest gives way, unless it has a request under way, was quiet for less than [`QUIET_MIN`], or nobody
 //! has looked yet what it sent. So a thousand that come at once are served one after the other, and silent ones delay a
 //! newcomer by that time for each [`PLAIN_PLACES`] of them.
@@ -15,6 +16,9 @@ use tokio::time::{Instant, sleep_until};
 
 /// Connections that are served at a time, apart from streams.
 pub(super) const PLAIN_PLACES: usize = 32;
+/// Plain places that only connections of the unix socket get.
+pub(super) const LOCAL_PLACES: usize = 4;
+const _: () = assert!(LOCAL_PLACES < PLAIN_PLACES);
 /// Event streams at a time.
 pub(super) const STREAM_PLACES: usize = 1_100;
 /// Who was quiet for less keeps its place.
@@ -26,16 +30,20 @@ type Lock<T> = std::sync::Mutex<T>;
 /// All places.
 pub(super) struct Places {
     plain_max: usize,
+    /// Of the plain ones, for TCP.
+    remote_max: usize,
     streams_max: usize,
     started: Instant,
     taken: Lock<HashMap<u64, Taken>>,
     plain: AtomicUsize,
+    remote: AtomicUsize,
     streams: AtomicUsize,
     numbers: AtomicU64,
     freed: Notify,
 }
 
 struct Taken {
+    is_local: bool,
     state: Arc<State>,
     evict: oneshot::Sender<()>,
 }
@@ -80,13 +88,15 @@ pub(super) enum Evicted {
 pub(super) struct Busy(Arc<Place>);
 
 impl Places {
-    pub(super) fn new(plain_max: usize, streams_max: usize) -> Arc<Self> {
+    pub(super) fn new(plain_max: usize, local: usize, streams_max: usize) -> Arc<Self> {
         Arc::new(Self {
             plain_max,
+            remote_max: plain_max.saturating_sub(local),
             streams_max,
             started: Instant::now(),
             taken: Lock::default(),
             plain: AtomicUsize::new(0),
+            remote: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
             numbers: AtomicU64::new(0),
             freed: Notify::new(),
@@ -101,10 +111,10 @@ impl Places {
         loop {
             // Made before the look, so that a place that becomes free in between is not missed.
             let freed = self.freed.notified();
-            if self.plain.load(Ordering::Relaxed) < self.plain_max {
+            if self.has_room(is_local) {
                 break;
             }
-            match self.evict_the_quietest(QUIET_MIN) {
+            match self.evict_the_quietest(QUIET_MIN, !is_local) {
                 Evicted::One => break,
                 Evicted::NoneBefore(at) => tokio::select! {
                     () = freed => {}
@@ -114,17 +124,31 @@ impl Places {
             }
         }
         self.plain.fetch_add(1, Ordering::Relaxed);
+        self.remote.fetch_add(usize::from(!is_local), Ordering::Relaxed);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let state = Arc::new(State { used_ms: self.now_ms().into(), ..State::default() });
         let (evict, evicted) = oneshot::channel();
-        self.lock().insert(number, Taken { state: Arc::clone(&state), evict });
+        self.lock().insert(number, Taken { is_local, state: Arc::clone(&state), evict });
         (Arc::new(Place { number, places: Arc::clone(self), is_local, state }), evicted)
     }
 
-    /// Ends the plain connection without a request that was quiet for longest, if that is at least `quiet_min`.
-    pub(super) fn evict_the_quietest(&self, quiet_min: Duration) -> Evicted {
+    fn has_room(&self, is_local: bool) -> bool {
+        let is_kept = !is_local && self.remote.load(Ordering::Relaxed) >= self.remote_max;
+        !is_kept && self.plain.load(Ordering::Relaxed) < self.plain_max
+    }
+
+    /// A plain connection has left its place.
+    fn leave(&self, is_local: bool) {
+        self.plain.fetch_sub(1, Ordering::Relaxed);
+        self.remote.fetch_sub(usize::from(!is_local), Ordering::Relaxed);
+    }
+
+    /// Ends the plain connection without a request that was quiet for longest, if that is at least `quiet_min`; of those over
+    /// TCP alone when a local one would make no room.
+    pub(super) fn evict_the_quietest(&self, quiet_min: Duration, of_remote: bool) -> Evicted {
         let mut taken = self.lock();
-        let may_go = taken.iter().filter(|(_, taken)| taken.state.may_go());
+        let is_meant = |taken: &Taken| !(of_remote && taken.is_local);
+        let may_go = taken.iter().filter(|(_, taken)| is_meant(taken) && taken.state.may_go());
         // Who was not read yet comes last: it is looked at again later.
         let order = |(&number, Taken { state, .. }): (&u64, &Taken)| {
             let is_read = state.is_read.load(Ordering::Relaxed);
@@ -138,9 +162,11 @@ impl Places {
         if now < since + quiet_min {
             return Evicted::NoneBefore(since + quiet_min);
         }
-        let Some(Taken { state, evict }) = taken.remove(&number) else { return Evicted::None };
+        let Some(Taken { is_local, state, evict }) = taken.remove(&number) else {
+            return Evicted::None;
+        };
         state.is_evicted.store(true, Ordering::Relaxed);
-        self.plain.fetch_sub(1, Ordering::Relaxed);
+        self.leave(is_local);
         // It may have ended by itself in this moment.
         let _ = evict.send(());
         Evicted::One
@@ -209,7 +235,7 @@ impl Place {
             return false;
         }
         self.state.is_stream.store(true, Ordering::Relaxed);
-        self.places.plain.fetch_sub(1, Ordering::Relaxed);
+        self.places.leave(self.is_local);
         self.places.freed.notify_waiters();
         true
     }
@@ -229,7 +255,7 @@ impl Drop for Place {
         if self.is_stream() {
             self.places.streams.fetch_sub(1, Ordering::Relaxed);
         } else if !self.state.is_evicted.load(Ordering::Relaxed) {
-            self.places.plain.fetch_sub(1, Ordering::Relaxed);
+            self.places.leave(self.is_local);
         }
         self.places.freed.notify_waiters();
     }

@@ -1,12 +1,15 @@
-//! Reads the counters once a second, whoever looks: into the history, and as one snapshot for all streams.
+//! Reads the node once a second, whoever looks: into the history, as one snapshot for all streams, and for `/metrics` and the
+//! API.
 //!
-//! Owns: that the node is asked at that pace and no faster, however many look. Times are those of the node.
+//! Owns: that the node is asked at that pace and no faster, however many look; only a command that was carried out brings one
+//! more reading, so that its effect shows. Times are those of the node.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 use super::Page;
@@ -25,11 +28,15 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 type Lock<T> = std::sync::Mutex<T>;
 
 /// What is known from the readings.
-#[derive(Default)]
 pub(super) struct Sampled {
+    /// The last reading, or why there was none; nothing before the first.
+    reading: watch::Sender<Option<Reading>>,
     state: Lock<(History, Arc<Latest>)>,
     pub(super) listeners: Listeners,
 }
+
+/// What the node answered.
+type Reading = Result<Arc<Scrape>, String>;
 
 /// The last reading.
 #[derive(Debug, Default)]
@@ -51,7 +58,34 @@ struct Snapshot<'a> {
     streams: usize,
 }
 
+impl Default for Sampled {
+    fn default() -> Self {
+        Self {
+            reading: watch::Sender::new(None),
+            state: Lock::default(),
+            listeners: Listeners::default(),
+        }
+    }
+}
+
 impl Sampled {
+    /// The last reading, at most about a second old; waits for the first.
+    pub(super) async fn read(&self) -> Reading {
+        let mut readings = self.reading.subscribe();
+        let read = readings.wait_for(Option::is_some).await.map(|reading| reading.clone());
+        read.ok().flatten().unwrap_or_else(|| Err("the node has ended".to_owned()))
+    }
+
+    /// The last reading, if there was one.
+    pub(super) fn reading(&self) -> Option<Arc<Scrape>> {
+        self.reading.borrow().clone()?.ok()
+    }
+
+    /// This is how the node is now.
+    pub(super) fn put(&self, reading: Reading) {
+        self.reading.send_replace(Some(reading));
+    }
+
     /// The last reading.
     pub(super) fn latest(&self) -> Arc<Latest> {
         self.with(|_, latest| Arc::clone(latest))
@@ -78,6 +112,7 @@ impl Sampled {
             };
             let json = serde_json::to_vec(&snapshot).expect("plain structs become JSON");
             *latest = Arc::new(Latest { at_ms, totals });
+            self.put(Ok(Arc::new(scrape)));
             events::event(&json)
         })
     }
@@ -98,7 +133,9 @@ pub(super) async fn run(page: Arc<Page>) {
         tick.tick().await;
         let taker = Arc::clone(&page);
         let taken = tokio::task::spawn_blocking(move || {
-            let scrape = taker.asker.scrape()?;
+            let scrape = taker.asker.scrape().inspect_err(|error| {
+                taker.sampled.put(Err(error.clone()));
+            })?;
             Ok::<_, String>(taker.sampled.take(scrape, taker.places.streams()))
         });
         // The shards may be stuck; the next second they are asked again.

@@ -8,11 +8,12 @@ use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::time::Duration;
 
 use super::*;
-use crate::config::secret;
+use crate::config::{ReadyNeeds, secret};
 use crate::control::event::{Ask, Command, Outcome, Scrape};
 use crate::control::view;
 use crate::trace::TraceCounts;
 
+mod guards;
 mod refusals;
 mod streams;
 
@@ -38,6 +39,8 @@ fn node(uptime_ms: u64) -> view::Node {
         load_cap: None,
         failover: None,
         probe: None,
+        believes_traffic: true,
+        is_routed: false,
         meter: 0,
         backends: Vec::new(),
         leaving: Vec::new(),
@@ -52,6 +55,12 @@ fn node(uptime_ms: u64) -> view::Node {
     }
 }
 
+fn page(events: SyncSender<Event>, token: Option<Token>) -> Arc<Page> {
+    let ready_needs = ReadyNeeds::default();
+    let admin = Admin { listen: None, socket: None, token, hosts: Vec::new(), ready_needs };
+    Arc::new(Page::new(events, "a", &admin))
+}
+
 /// Plays the node: takes commands as `outcome` says, and shows a view whose clock goes on with each look.
 fn serve(token: Option<Token>, outcome: impl Fn(&Command) -> Outcome + Send + 'static) -> Served {
     let (events, asked) = sync_channel(16);
@@ -61,7 +70,6 @@ fn serve(token: Option<Token>, outcome: impl Fn(&Command) -> Outcome + Send + 's
         for event in asked {
             uptime_ms += 1_000;
             match event {
-                Event::Ask(Ask::View(answer)) => drop(answer.send(node(uptime_ms))),
                 Event::Ask(Ask::Scrape(answer)) => {
                     let snapshot = datapath::Snapshot { shards: Vec::new(), picks: Vec::new() };
                     let traces = TraceCounts::default();
@@ -78,7 +86,7 @@ fn serve(token: Option<Token>, outcome: impl Fn(&Command) -> Outcome + Send + 's
             }
         }
     });
-    let page = Arc::new(Page::new(events, token));
+    let page = page(events, token);
     let address = start(Some(any_port()), None, Arc::clone(&page), true).unwrap().address.unwrap();
     Served { address, page, told }
 }
@@ -129,10 +137,7 @@ fn health_follows_the_drain() {
 fn a_node_that_does_not_answer_is_said() {
     let (events, asked) = sync_channel(16);
     drop(asked);
-    let address = start(Some(any_port()), None, Arc::new(Page::new(events, None)), true)
-        .unwrap()
-        .address
-        .unwrap();
+    let address = start(Some(any_port()), None, page(events, None), true).unwrap().address.unwrap();
     for path in ["/metrics", "/api/v1/node", "/api/v1/pools", "/api/v1/rates"] {
         let answer = look(address, path);
         assert!(
@@ -146,7 +151,7 @@ fn a_node_that_does_not_answer_is_said() {
 #[test]
 fn an_address_in_use_says_what_to_do() {
     let taken = TcpListener::bind(any_port()).unwrap();
-    let page = Arc::new(Page::new(sync_channel(1).0, None));
+    let page = page(sync_channel(1).0, None);
     let error = start(Some(taken.local_addr().unwrap()), None, page, true).err().unwrap();
     assert!(error.contains("[admin] listen"), "{error}");
 }
@@ -165,7 +170,7 @@ fn the_socket_is_for_its_group_and_replaces_only_a_dead_one() {
             }
         }
     });
-    let page = Arc::new(Page::new(events, None));
+    let page = page(events, None);
     let started = start(None, Some(&path), Arc::clone(&page), true).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
     let stream = UnixStream::connect(&path).unwrap();

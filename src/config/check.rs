@@ -24,6 +24,7 @@ mod node;
 mod pool;
 pub(super) mod probe;
 mod route;
+mod shares;
 mod trace;
 
 pub(super) use pool::is_ours;

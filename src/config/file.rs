@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::secret::Secret;
+
 /// A value and the bytes that it was read from.
 #[derive(Debug, Clone)]
 pub struct At<T> {
@@ -41,7 +43,11 @@ pub struct Admin {
     /// `socket`.
     pub socket: Option<At<String>>,
     /// `token`.
-    pub token: Option<At<String>>,
+    pub token: Option<At<Secret>>,
+    /// `hosts`.
+    pub hosts: Option<At<Vec<At<String>>>>,
+    /// `ready_needs`.
+    pub ready_needs: Option<At<String>>,
 }
 
 /// `[node]`.
@@ -94,7 +100,7 @@ pub struct Key {
     /// `id`.
     pub id: Option<At<i64>>,
     /// `secret`.
-    pub secret: Option<At<String>>,
+    pub secret: Option<At<Secret>>,
 }
 
 /// `[[listen]]`.
@@ -137,6 +143,8 @@ pub struct Pool {
     pub probe: Option<Probe>,
     /// `slow_start_s`.
     pub slow_start_s: Option<At<i64>>,
+    /// `eased_max_percent`.
+    pub eased_max_percent: Option<At<i64>>,
     /// `failover`.
     pub failover: Option<Failover>,
     /// `load_cap`.
@@ -299,7 +307,7 @@ pub struct Hep {
     /// `node_id`.
     pub node_id: Option<At<i64>>,
     /// `password`.
-    pub password: Option<At<String>>,
+    pub password: Option<At<Secret>>,
     /// Which messages.
     pub choice: Choice,
 }

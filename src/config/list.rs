@@ -126,6 +126,9 @@ impl std::fmt::Display for Problem {
     }
 }
 
+/// What some editors begin a file with.
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A file that was read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct List {
@@ -139,6 +142,8 @@ impl List {
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut list = Self::default();
+        // Editors of another system put it there; it is no part of the first line.
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         for (line, text) in (1..).zip(text.lines()) {
             list.entries.extend(fields::read_line(text, line, &mut list.problems));
         }

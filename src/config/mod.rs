@@ -19,6 +19,7 @@ mod check;
 pub mod dns;
 pub mod file;
 pub mod list;
+mod mask;
 pub mod probing;
 pub mod problem;
 mod read;
@@ -28,7 +29,7 @@ mod source;
 pub mod trace;
 
 use dns::Name;
-pub use probing::{Declared, Settings};
+pub use probing::{Declared, EASED_MAX_PERCENT, Settings};
 use problem::Problems;
 use secret::Token;
 
@@ -83,6 +84,22 @@ pub struct Admin {
     pub socket: Option<PathBuf>,
     /// What must be shown over TCP to change things; none: nobody may.
     pub token: Option<Token>,
+    /// Further names that requests may ask for.
+    pub hosts: Vec<String>,
+    /// What `/healthz` wants to see.
+    pub ready_needs: ReadyNeeds,
+}
+
+/// When the node is ready: what `/healthz` wants to see of the pools that a route names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReadyNeeds {
+    /// Nothing: it is enough that the node runs and does not drain.
+    Nothing,
+    /// One of them has a usable backend.
+    #[default]
+    APool,
+    /// Each of them has one.
+    EveryPool,
 }
 
 /// `[node]`.
@@ -140,6 +157,8 @@ pub struct Pool {
     pub probe: Option<Settings>,
     /// How long a backend that came back takes less than its share. Seconds; 0: no time at all.
     pub slow_start_s: u32,
+    /// What real requests were answered with lowers the shares of at most this part of the usable backends. Percent.
+    pub eased_max_percent: u8,
     /// Requests are held and go on to another backend when one fails; none: they are not.
     pub failover: Option<crate::sip::route::failover::Failover>,
     /// No backend is given more than so many times the mean of what is under way; none: whatever the load.
@@ -232,6 +251,8 @@ pub fn load(path: &Path) -> Result<(Config, Problems), Problems> {
 
 /// Reads a configuration from `text`; `path` is for messages and for the files that it names.
 pub fn parse(path: &Path, text: &str) -> Result<(Config, Problems), Problems> {
+    // Some editors begin a file with it.
+    let text = text.strip_prefix(list::BYTE_ORDER_MARK).unwrap_or(text);
     let mut problems = Problems::new(path, text);
     let file = read::read(text, &mut problems);
     let config = check::check(&file, path, &mut problems);

@@ -5,6 +5,9 @@
 use super::alive::Alive;
 use crate::sip::ListenerId;
 
+/// At most this part of the usable backends of a pool is eased unless somebody says otherwise: a third keeps its share. Percent.
+pub const EASED_MAX_PERCENT: u8 = 67;
+
 /// How a pool is probed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -53,4 +56,16 @@ pub enum Declared {
     Inactive,
     /// It takes none until somebody says so.
     Disabled,
+}
+
+impl std::fmt::Display for Declared {
+    /// As the state that follows is called.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Active => "active",
+            Self::Trying => "trying",
+            Self::Inactive => "inactive",
+            Self::Disabled => "disabled",
+        })
+    }
 }

@@ -8,6 +8,7 @@ use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::path::Path;
 
+use super::mask;
 use super::source::Source;
 
 /// So much of a line is shown, in characters: some write all on one line.
@@ -234,7 +235,8 @@ impl Problems {
             let number = line.to_string();
             margin = number.len();
             let blank = " ".repeat(margin);
-            let (shown, lead) = cut(source.line(line), column - 1);
+            let line_shown = mask::masked(source.line(line));
+            let (shown, lead) = cut(&line_shown, column - 1);
             let rest = shown.chars().count().saturating_sub(lead.chars().count());
             let marked = source.text.get(span.clone()).unwrap_or("").lines().next().unwrap_or("");
             let carets = "^".repeat(marked.chars().count().min(rest).max(1));
@@ -316,6 +318,20 @@ mod tests {
         assert!(lines[3].ends_with(" ...") && !lines[3].contains("| ..."), "{shown}");
         assert!(lines[10].contains("| ... ") && lines[10].ends_with(" ..."), "{shown}");
         assert!(lines[17].contains("| ... ") && lines[17].ends_with(']'), "{shown}");
+    }
+
+    #[test]
+    fn a_problem_beside_a_secret_does_not_show_it() {
+        let text = "hep = { sink = \"x\", password = \"hunter2\" }\n";
+        let mut problems = Problems::new(Path::new("a.toml"), text);
+        problems.error(&(15..18), "no sink", "write one");
+        problems.error(
+            &(text.find("hunter").unwrap() - 1..text.len() - 3),
+            "too short",
+            "write more",
+        );
+        let shown = problems.to_string();
+        assert!(!shown.contains("hunter2") && shown.contains("^^^^^^^^^"), "{shown}");
     }
 
     #[test]

@@ -45,7 +45,9 @@ fn admin(mut section: Section<'_>, _: Range<usize>, problems: &mut Problems) -> 
     let admin = Admin {
         listen: section.string("listen", problems),
         socket: section.string("socket", problems),
-        token: section.string("token", problems),
+        token: section.secret("token", problems),
+        hosts: section.strings("hosts", problems),
+        ready_needs: section.string("ready_needs", problems),
     };
     section.finish(problems);
     admin
@@ -131,7 +133,7 @@ fn node(mut section: Section<'_>, _: Range<usize>, problems: &mut Problems) -> N
         cores: section.integers("cores", problems),
         keys: section.tables("keys", problems, |mut section, span, problems| {
             let id = section.integer("id", problems);
-            let secret = section.string("secret", problems);
+            let secret = section.secret("secret", problems);
             section.finish(problems);
             Key { span, id, secret }
         }),
@@ -182,6 +184,7 @@ fn pool(mut section: Section<'_>, span: Range<usize>, problems: &mut Problems) -
         set: section.integer("set", problems),
         probe: probe(&mut section, problems),
         slow_start_s: section.integer("slow_start_s", problems),
+        eased_max_percent: section.integer("eased_max_percent", problems),
         failover: failover(&mut section, problems),
         load_cap: section.number("load_cap", problems),
     };

@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::address::Complaint;
+use crate::secret::Secret;
 
 /// The shortest secret that is accepted, in bytes.
 pub const SECRET_BYTES_MIN: usize = 16;
@@ -25,6 +26,21 @@ pub(super) fn key(text: &str, folder: &Path) -> Result<[u8; 32], Complaint> {
     Ok(digest(PURPOSE, &secret))
 }
 
+/// The text that `text` names, for who must be sent it as it is; a relative `file:` starts at `folder`.
+pub(super) fn text(text: &str, folder: &Path) -> Result<Secret, Complaint> {
+    let bytes = read(text, folder)?;
+    match std::str::from_utf8(&bytes) {
+        Ok("") => Err(Complaint::new("it is empty", "write a text, or leave the key out")),
+        Ok(text) => Ok(Secret::from(text)),
+        Err(_) => Err(Complaint::new("it is no UTF-8", "write text into the file")),
+    }
+}
+
+/// It is not the secret itself, but says where that is.
+pub(super) fn names_a_place(text: &str) -> bool {
+    text.starts_with("env:") || text.starts_with("file:")
+}
+
 /// Bytes from the kernel's random source.
 pub fn random_bytes<const N: usize>() -> std::io::Result<[u8; N]> {
     use std::io::Read as _;
@@ -35,19 +51,19 @@ pub fn random_bytes<const N: usize>() -> std::io::Result<[u8; N]> {
 
 /// What is shown to be allowed to change the node. Kept as a digest: it is compared, never sent.
 #[derive(Clone)]
-pub struct Token([u8; 32]);
+pub struct Token(Zeroizing<[u8; 32]>);
 
 impl Token {
     /// Whether `shown` is the token, in a time that does not say how much of it is right.
     #[must_use]
     pub fn is(&self, shown: &[u8]) -> bool {
-        self.0.ct_eq(&digest(TOKEN_PURPOSE, shown)).into()
+        self.0.as_slice().ct_eq(&digest(TOKEN_PURPOSE, shown)).into()
     }
 }
 
 impl PartialEq for Token {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.0.as_slice().ct_eq(other.0.as_slice()).into()
     }
 }
 
@@ -64,7 +80,7 @@ impl std::fmt::Debug for Token {
 pub(crate) fn token(text: &str, folder: &Path) -> Result<Token, Complaint> {
     let secret = read(text, folder)?;
     long_enough(&secret, "the token")?;
-    Ok(Token(digest(TOKEN_PURPOSE, &secret)))
+    Ok(Token(Zeroizing::new(digest(TOKEN_PURPOSE, &secret))))
 }
 
 fn long_enough(secret: &[u8], what: &str) -> Result<(), Complaint> {
@@ -138,6 +154,16 @@ mod tests {
         }
         assert_eq!(format!("{one:?}"), "a token");
         assert!(token("short", here).unwrap_err().message.contains("the token has 5 bytes"));
+    }
+
+    #[test]
+    fn a_password_is_read_from_where_it_says() {
+        let here = Path::new(".");
+        assert_eq!(text("hunter2", here).unwrap().expose(), "hunter2");
+        let message = |named: &str| text(named, here).unwrap_err().message;
+        assert!(message("").contains("empty"));
+        assert!(message("env:SIPEDGE_NO_SUCH_VARIABLE").contains("is not set"));
+        assert!(message("file:no/such/file").contains("cannot be read"));
     }
 
     #[test]

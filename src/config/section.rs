@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::file::{At, Count, Word};
 use super::problem::{Problems, did_you_mean};
+use crate::secret::Secret;
 
 /// A table under its name, with the keys that were asked for.
 pub(super) struct Section<'a> {
@@ -37,6 +38,16 @@ impl<'a> Section<'a> {
     ) -> Option<At<String>> {
         let value = self.value(key)?;
         string(value, &format!("`{key}`"), problems)
+    }
+
+    /// A text that nobody is shown.
+    pub(super) fn secret(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Option<At<Secret>> {
+        let At { value, span } = self.string(key, problems)?;
+        Some(At { value: Secret::new(value), span })
     }
 
     pub(super) fn integer(

@@ -89,6 +89,7 @@ fn the_full_file_shows_the_defaults() {
     assert_eq!((&pool.key, pool.balance), (&default.key, default.balance));
     assert_eq!(pool.match_source_ip, default.match_source_ip);
     assert_eq!((&pool.probe, pool.slow_start_s), (&default.probe, default.slow_start_s));
+    assert_eq!(pool.eased_max_percent, default.eased_max_percent);
     assert_eq!(full.anycast, least.anycast);
     assert_eq!(pool.backends[0].weight, pool.backends[1].weight);
     let (rule, default) = (&full.rules[1], &least.rules[0]);

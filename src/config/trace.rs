@@ -5,6 +5,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::secret::Secret;
+
 /// `[trace]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trace {
@@ -37,7 +39,7 @@ pub struct Hep {
     /// The number of this node there.
     pub node_id: u32,
     /// What the sink wants to be told.
-    pub password: Option<String>,
+    pub password: Option<Secret>,
     /// Which messages.
     pub choice: Choice,
 }

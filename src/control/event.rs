@@ -26,8 +26,6 @@ pub enum Event {
 pub enum Ask {
     /// The counters of the shards, and what they are called.
     Scrape(Sender<Result<Scrape, String>>),
-    /// The state of everything.
-    View(Sender<view::Node>),
     /// The last decision records, the oldest first, each a JSON object; nothing when none are kept.
     Decisions(Sender<Option<Vec<String>>>),
     /// To do something.

@@ -145,9 +145,6 @@ impl Node {
                 // Who asked may have given up; so below.
                 let _ = answer.send(scrape);
             }
-            Event::Ask(Ask::View(answer)) => {
-                let _ = answer.send(self.view());
-            }
             Event::Ask(Ask::Decisions(answer)) => {
                 let is_kept = self.config.trace.decisions.is_some();
                 let _ = answer.send(is_kept.then(|| self.traces.recent()));

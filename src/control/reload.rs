@@ -7,17 +7,23 @@ use std::fmt::Write as _;
 
 use super::summary::{key_text, rule_text};
 use crate::config::Config;
-use crate::sip::balance::{Detail, KeyUse, LoadCap, Rotation, hash_key};
+use crate::sip::balance::{Detail, LoadCap, Spec};
 use crate::sip::route::domain::Domain;
-use crate::sip::route::table::{Pool as TablePool, Table};
+
+mod moved;
+mod words;
+
+pub use moved::moved_keys;
+use words::{
+    dns_text, io_word, keep, keep_unsaid, list, list_words, listener_name, needs_word,
+    steering_word,
+};
 
 #[cfg(test)]
 mod marks;
 #[cfg(test)]
 mod tests;
 
-/// How many keys are asked for the share that moves.
-const KEYS_SAMPLED: u32 = 10_000;
 /// Lines that are told of one pool.
 const LINES_MAX: usize = 20;
 
@@ -52,6 +58,7 @@ pub fn plan(running: &Config, new: &Config) -> Result<Edit, String> {
     let mut edit = Edit { config: new.clone(), restart: Vec::new(), lines: Vec::new() };
     edit.keep_what_needs_a_restart(running);
     edit.keep_keys_by_chance(running);
+    edit.keep_keys_that_are_out(running);
     edit.tell_node(running);
     edit.tell_listeners(running);
     edit.tell_anycast(running);
@@ -69,38 +76,64 @@ impl Edit {
 
     fn keep_what_needs_a_restart(&mut self, running: &Config) {
         let Self { config: new, restart, .. } = self;
-        keep("[node] shards", &running.node.shards, &mut new.node.shards, restart);
-        keep("[node] cores", &running.node.cores, &mut new.node.cores, restart);
-        keep("[node] io", &running.node.io, &mut new.node.io, restart);
-        keep("[node] steering", &running.node.steering, &mut new.node.steering, restart);
+        let (old, node) = (&running.node, &mut new.node);
+        keep("[node] shards", &old.shards, &mut node.shards, restart, |shards| {
+            shards.map_or_else(|| "one for each core".to_owned(), |count| count.to_string())
+        });
+        keep("[node] cores", &old.cores, &mut node.cores, restart, |cores| list(cores, "any"));
+        keep("[node] io", &old.io, &mut node.io, restart, |io| io_word(*io).to_owned());
+        keep("[node] steering", &old.steering, &mut node.steering, restart, |steering| {
+            steering_word(*steering).to_owned()
+        });
         let (old, limits) = (&running.shard_limits, &mut new.shard_limits);
-        keep("[limits] send_queue_max", &old.send_queue_max, &mut limits.send_queue_max, restart);
-        keep(
-            "[limits] receive_buffers",
-            &old.receive_buffers,
-            &mut limits.receive_buffers,
-            restart,
-        );
-        keep(
-            "[limits] socket_buffer_bytes",
-            &old.socket_buffer_bytes,
-            &mut limits.socket_buffer_bytes,
-            restart,
-        );
-        keep(
-            "[limits] transactions_max",
-            &running.limits.transactions_max,
-            &mut new.limits.transactions_max,
-            restart,
-        );
+        let mut number = |name: &str, old: &usize, new: &mut usize| {
+            keep(&format!("[limits] {name}"), old, new, restart, usize::to_string);
+        };
+        number("send_queue_max", &old.send_queue_max, &mut limits.send_queue_max);
+        number("receive_buffers", &old.receive_buffers, &mut limits.receive_buffers);
+        number("socket_buffer_bytes", &old.socket_buffer_bytes, &mut limits.socket_buffer_bytes);
         let (old, limits) = (&running.limits, &mut new.limits);
-        keep("[limits] held_max", &old.held_max, &mut limits.held_max, restart);
-        keep("[limits] held_bytes_max", &old.held_bytes_max, &mut limits.held_bytes_max, restart);
-        keep("[trace]", &running.trace, &mut new.trace, restart);
+        number("transactions_max", &old.transactions_max, &mut limits.transactions_max);
+        number("held_max", &old.held_max, &mut limits.held_max);
+        number("held_bytes_max", &old.held_bytes_max, &mut limits.held_bytes_max);
+        // What these say has many parts, and a password among them.
+        let (old, trace) = (&running.trace, &mut new.trace);
+        keep_unsaid("[trace] hep", &old.hep, &mut trace.hep, restart);
+        keep_unsaid("[trace] pcap", &old.pcap, &mut trace.pcap, restart);
+        keep_unsaid("[trace] decisions", &old.decisions, &mut trace.decisions, restart);
         let (old, admin) = (&running.admin, &mut new.admin);
-        keep("[admin] listen", &old.listen, &mut admin.listen, restart);
-        keep("[admin] socket", &old.socket, &mut admin.socket, restart);
-        keep("[admin] token", &old.token, &mut admin.token, restart);
+        keep("[admin] listen", &old.listen, &mut admin.listen, restart, |listen| {
+            listen.map_or_else(|| "off".to_owned(), |address| address.to_string())
+        });
+        keep("[admin] socket", &old.socket, &mut admin.socket, restart, |socket| {
+            socket.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string())
+        });
+        keep_unsaid("[admin] token", &old.token, &mut admin.token, restart);
+        keep("[admin] hosts", &old.hosts, &mut admin.hosts, restart, |hosts| list(hosts, "none"));
+        keep("[admin] ready_needs", &old.ready_needs, &mut admin.ready_needs, restart, |needs| {
+            needs_word(*needs).to_owned()
+        });
+    }
+
+    /// A key of tokens that are out keeps its secret: under another one, none of them would open.
+    fn keep_keys_that_are_out(&mut self, running: &Config) {
+        let (old, new) = (&running.node, &mut self.config.node);
+        if old.keys_by_chance || new.keys_by_chance {
+            return;
+        }
+        let reused = new
+            .keys
+            .iter()
+            .find(|key| old.keys.iter().any(|old| old.id == key.id && old.secret != key.secret));
+        if let Some(key) = reused {
+            self.restart.push(format!(
+                "[node] keys: id {} has another secret than the one that runs, and the keys stay as they run: no token that is \
+                 out under it would open. Give the new secret an id of its own and put it first; keep the old one behind it \
+                 until its dialogs have ended",
+                key.id
+            ));
+            new.keys.clone_from(&old.keys);
+        }
     }
 
     /// A key made by chance is made once: another one would open none of the tokens that are out.
@@ -137,16 +170,17 @@ impl Edit {
         }
         if old.drain != new.drain {
             let shown = |drain: &crate::config::Drain| {
-                format!("{} s, hook {:?}", drain.seconds, drain.hook)
+                format!("{} s, hook {}", drain.seconds, list_words(&drain.hook))
             };
             lines.push(format!("[node] drain: {} -> {}", shown(&old.drain), shown(&new.drain)));
         }
         if old.dns != new.dns {
-            lines.push(format!("[node] dns: {:?} -> {:?}", old.dns, new.dns));
+            lines.push(format!("[node] dns: {} -> {}", dns_text(&old.dns), dns_text(&new.dns)));
         }
         if old.watch_config != new.watch_config {
-            lines
-                .push(format!("[node] watch_config: {} -> {}", old.watch_config, new.watch_config));
+            let word = |watches| if watches { "on" } else { "off" };
+            let (old, new) = (word(old.watch_config), word(new.watch_config));
+            lines.push(format!("[node] watch_config: {old} -> {new}"));
         }
         let (old, new) = (&running.limits, &self.config.limits);
         let numbers = [
@@ -201,7 +235,7 @@ impl Edit {
                 self.lines.push(format!("pool {}: new, {} backends", new.name, new.backends.len()));
                 continue;
             };
-            let mut lines = pool_lines(old, new);
+            let mut lines = pool_lines((running, old), (&self.config, new));
             let more = lines.len().saturating_sub(LINES_MAX);
             if more > 0 {
                 lines.truncate(LINES_MAX);
@@ -232,20 +266,10 @@ impl Edit {
     }
 }
 
-/// Keeps the running value of a key that needs a restart, and says so when another one is written.
-fn keep<T: Clone + PartialEq + std::fmt::Debug>(
-    key: &str,
-    running: &T,
-    new: &mut T,
-    restart: &mut Vec<String>,
-) {
-    if running != new {
-        restart.push(format!("{key}: {running:?} runs, {new:?} is written"));
-        new.clone_from(running);
-    }
-}
-
-fn pool_lines(old: &crate::config::Pool, new: &crate::config::Pool) -> Vec<String> {
+fn pool_lines(
+    (running, old): (&Config, &crate::config::Pool),
+    (config, new): (&Config, &crate::config::Pool),
+) -> Vec<String> {
     let mut lines = Vec::new();
     if old.key != new.key {
         lines.push(format!("key: {} -> {}", key_text(&old.key), key_text(&new.key)));
@@ -254,7 +278,8 @@ fn pool_lines(old: &crate::config::Pool, new: &crate::config::Pool) -> Vec<Strin
         lines.push(format!("balance: {} -> {}", old.balance, new.balance));
     }
     if old.send_from != new.send_from {
-        lines.push("send_from: another listener".to_owned());
+        let old = listener_name(running, old.send_from);
+        lines.push(format!("send_from: {old} -> {}", listener_name(config, new.send_from)));
     }
     if old.match_source_ip != new.match_source_ip {
         let text = |by_address| if by_address { "address" } else { "address-and-port" };
@@ -262,7 +287,8 @@ fn pool_lines(old: &crate::config::Pool, new: &crate::config::Pool) -> Vec<Strin
         lines.push(format!("match_source: {old} -> {new}"));
     }
     if old.probe != new.probe {
-        lines.push(format!("probe: {} -> {}", probe_text(old), probe_text(new)));
+        let (old, new) = (probe_text(running, old), probe_text(config, new));
+        lines.push(format!("probe: {old} -> {new}"));
     }
     if old.failover != new.failover {
         lines.push(format!("failover: {} -> {}", failover_text(old), failover_text(new)));
@@ -271,6 +297,10 @@ fn pool_lines(old: &crate::config::Pool, new: &crate::config::Pool) -> Vec<Strin
         let text =
             |cap: Option<LoadCap>| cap.map_or_else(|| "off".to_owned(), |cap| cap.to_string());
         lines.push(format!("load_cap: {} -> {}", text(old.load_cap), text(new.load_cap)));
+    }
+    if old.eased_max_percent != new.eased_max_percent {
+        let (old, new) = (old.eased_max_percent, new.eased_max_percent);
+        lines.push(format!("eased_max_percent: {old} -> {new}"));
     }
     if old.slow_start_s != new.slow_start_s {
         lines.push(format!("slow_start_s: {} -> {}", old.slow_start_s, new.slow_start_s));
@@ -287,7 +317,10 @@ fn pool_lines(old: &crate::config::Pool, new: &crate::config::Pool) -> Vec<Strin
             lines.push(format!("+ {} weight {}", backend.uri, backend.weight));
             continue;
         };
-        if (was.weight, was.rweight) != (backend.weight, backend.rweight) {
+        let is_relative = matches!(new.balance, Spec::Kamailio { algorithm: 11, .. });
+        if is_relative && was.rweight != backend.rweight {
+            let _ = write!(line, " rweight {} -> {}", was.rweight, backend.rweight);
+        } else if !is_relative && was.weight != backend.weight {
             let _ = write!(line, " weight {} -> {}", was.weight, backend.weight);
         }
         if was.priority != backend.priority {
@@ -295,7 +328,7 @@ fn pool_lines(old: &crate::config::Pool, new: &crate::config::Pool) -> Vec<Strin
         }
         line.push_str(&detail_text(&was.detail, &backend.detail));
         if was.declared != backend.declared {
-            let _ = write!(line, " declared {:?} -> {:?}", was.declared, backend.declared);
+            let _ = write!(line, " declared {} -> {}", was.declared, backend.declared);
         }
         if (was.probed, &was.ping_from) != (backend.probed, &backend.ping_from) {
             let _ = write!(line, " probed in another way");
@@ -336,7 +369,7 @@ fn failover_text(pool: &crate::config::Pool) -> String {
     pool.failover.as_ref().map_or_else(|| "off".to_owned(), |failover| failover.to_string())
 }
 
-fn probe_text(pool: &crate::config::Pool) -> String {
+fn probe_text(config: &Config, pool: &crate::config::Pool) -> String {
     pool.probe.as_ref().map_or_else(
         || "off".to_owned(),
         |probe| {
@@ -345,36 +378,9 @@ fn probe_text(pool: &crate::config::Pool) -> String {
             let from = probe.from.as_deref().unwrap_or("the listener's host");
             format!(
                 "{method} every {interval} ms, {timeout} ms for an answer, rise {rise}, fall {fall}, alive {alive}, \
-                 from {from}, {:?}",
-                probe.send_from
+                 from {from}, sent from {}",
+                listener_name(config, probe.send_from)
             )
         },
     )
-}
-
-/// For each pool that is in both tables and picks by key: its name and how much of 1 of its keys go elsewhere.
-#[must_use]
-pub fn moved_keys(old: &Table, new: &Table) -> Vec<(String, f64)> {
-    let mut moved = Vec::new();
-    for pool in &new.pools {
-        let was = old.pools.iter().find(|was| was.name == pool.name);
-        let Some(was) = was.filter(|was| was.key == pool.key) else { continue };
-        let is_keyed = |pool: &TablePool| pool.balance.key_use() != KeyUse::None;
-        if !is_keyed(was) || !is_keyed(pool) {
-            continue;
-        }
-        let differs = |number: &u32| {
-            let key = hash_key(&[&number.to_be_bytes()]);
-            holder(was, key) != holder(pool, key)
-        };
-        let count =
-            u32::try_from((0..KEYS_SAMPLED).filter(differs).count()).unwrap_or(KEYS_SAMPLED);
-        moved.push((pool.name.clone(), f64::from(count) / f64::from(KEYS_SAMPLED)));
-    }
-    moved
-}
-
-fn holder(pool: &TablePool, key: u64) -> Option<std::net::SocketAddr> {
-    let backend = pool.pick(Some(key), &mut Rotation::new(0))?;
-    pool.backends.get(usize::from(backend)).map(|backend| backend.address)
 }

@@ -5,14 +5,14 @@
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use super::compile::uses_weights;
+use super::compile::{self, uses_weights};
 use super::health::{Alive, Settings};
 use super::resolve::{Known, SHARE_ONE, State, members};
 use crate::config::problem::Problems;
-use crate::config::{Admin, Config, Io, Pool, Steering, Target};
+use crate::config::{Admin, Backend, Config, Io, Pool, Steering, Target};
 use crate::sip::balance::Spec;
 use crate::sip::message::Method;
-use crate::sip::route::table::{Action, KeySource, PathPolicy, Rule};
+use crate::sip::route::table::{Action, KeySource, PathPolicy, Pool as TablePool, Rule};
 
 /// Backends of a pool that are listed one by one.
 const BACKENDS_SHOWN_MAX: usize = 20;
@@ -57,13 +57,15 @@ fn write_all(out: &mut String, config: &Config) -> fmt::Result {
             listener.host, listener.port
         )?;
     }
-    for pool in &config.pools {
-        write_pool(out, config, pool)?;
+    // What the balances make of the weights, not the weights.
+    let table = compile::table(config, 1).map_or_else(|_| Vec::new(), |parts| parts.pools);
+    for (index, pool) in config.pools.iter().enumerate() {
+        write_pool(out, config, pool, table.get(index))?;
     }
     for (index, rule) in config.rules.iter().enumerate() {
         writeln!(out, "route {}: {}", index + 1, rule_text(config, rule))?;
     }
-    let Admin { listen, socket, token } = &config.admin;
+    let Admin { listen, socket, token, .. } = &config.admin;
     match listen {
         Some(address) => {
             let writes = if token.is_some() { "with the token" } else { "refused: no token" };
@@ -122,7 +124,12 @@ pub fn warn_of_names(config: &Config, names: &Known, problems: &mut Problems) {
     }
 }
 
-fn write_pool(out: &mut String, config: &Config, pool: &Pool) -> fmt::Result {
+fn write_pool(
+    out: &mut String,
+    config: &Config,
+    pool: &Pool,
+    table: Option<&TablePool>,
+) -> fmt::Result {
     let by = match pool.balance {
         Spec::Rendezvous => format!(" by {}", key_text(&pool.key)),
         _ => String::new(),
@@ -140,12 +147,19 @@ fn write_pool(out: &mut String, config: &Config, pool: &Pool) -> fmt::Result {
         write!(out, ", fails over {failover}")?;
     }
     writeln!(out, ", {}", probe_text(pool))?;
-    let total: u32 = pool.backends.iter().map(|backend| backend.weight).sum();
-    for backend in pool.backends.iter().take(BACKENDS_SHOWN_MAX) {
+    let shares = table.and_then(|table| shares(pool, table));
+    for (place, backend) in pool.backends.iter().enumerate().take(BACKENDS_SHOWN_MAX) {
         write!(out, "  {}", backend.uri)?;
-        if uses_weights(pool.balance) && total > 0 {
-            let share = f64::from(backend.weight) * 100.0 / f64::from(total);
-            write!(out, "  weight {} ({share:.1} %)", backend.weight)?;
+        if uses_weights(pool.balance) {
+            match pool.balance {
+                Spec::Kamailio { algorithm: 11, .. } => {
+                    write!(out, "  rweight {}", backend.rweight)?;
+                }
+                _ => write!(out, "  weight {}", backend.weight)?,
+            }
+            if let Some(share) = shares.as_ref().and_then(|shares| shares.get(place)) {
+                write!(out, " ({:.1} %)", share * 100.0)?;
+            }
         }
         writeln!(out, "{}", if backend.usable { "" } else { "  out of use by its flags" })?;
     }
@@ -153,6 +167,14 @@ fn write_pool(out: &mut String, config: &Config, pool: &Pool) -> fmt::Result {
         writeln!(out, "  and {} more", count - BACKENDS_SHOWN_MAX)?;
     }
     Ok(())
+}
+
+/// The share of each backend while all are well; nothing where names, loads or latencies decide.
+fn shares(pool: &Pool, table: &TablePool) -> Option<Vec<f64>> {
+    let is_address = |backend: &Backend| matches!(backend.target, Target::Address(_));
+    let are_members = table.backends.len() == pool.backends.len();
+    let is_known = are_members && pool.backends.iter().all(is_address);
+    table.balance.shares(&table.usable).filter(|_| is_known)
 }
 
 /// How a pool is probed.

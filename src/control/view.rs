@@ -81,7 +81,7 @@ pub struct Listener {
 }
 
 /// A pool.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Pool {
     /// Its name.
     pub name: String,
@@ -95,6 +95,10 @@ pub struct Pool {
     pub failover: Option<String>,
     /// How it is probed; nothing when it is not.
     pub probe: Option<ProbingView>,
+    /// A 503 to a request lowers a share; not while it speaks against too many backends.
+    pub believes_traffic: bool,
+    /// A route names it.
+    pub is_routed: bool,
     /// The number of its counters.
     pub meter: u32,
     /// Members in the order that the balance counts them.
@@ -104,13 +108,13 @@ pub struct Pool {
 }
 
 /// A member of a pool.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Backend {
     /// Its URI as configured.
     pub uri: String,
     /// Where it is reached.
     pub address: String,
-    /// Its weight.
+    /// Its weight: the one that the balance looks at.
     pub weight: u32,
     /// Its priority.
     pub priority: i32,
@@ -118,7 +122,7 @@ pub struct Backend {
     pub meter: u32,
     /// New keys go to it.
     pub takes_new: bool,
-    /// How much of 1 of all keys it has now; nothing where no key decides.
+    /// How much of 1 of what is new it gets now; nothing where load or latency decide.
     pub share: Option<f64>,
     /// State, reason, probes, latency.
     pub health: Option<BackendView>,

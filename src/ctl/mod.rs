@@ -1,7 +1,7 @@
 //! `sipedge ctl` and `sipedge top`: what an operator asks a running node, over its unix socket or over TCP.
 //!
 //! Owns: the commands and their exit codes (0 done, 1 refused or failed, 2 wrong usage). It knows the node by its JSON only and
-//! names nothing else of the crate, so that it can ask a node of another version.
+//! names nothing else of the crate but `secret`, so that it can ask a node of another version.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,6 +16,7 @@ mod table;
 #[cfg(feature = "top")]
 pub mod top;
 
+use crate::secret::Secret;
 use http::{Answer, Target, encoded};
 
 const EXIT_FAILED: u8 = 1;
@@ -33,8 +34,8 @@ pub struct Which {
     #[arg(short = 's', long = "server", value_name = "SOCKET|URL", global = true)]
     server: Option<String>,
     /// The token, to change something over TCP: env:NAME or file:PATH. Default: what SIPEDGE_TOKEN holds.
-    #[arg(long, value_name = "env:NAME|file:PATH", global = true)]
-    token: Option<String>,
+    #[arg(long = "token", value_name = "env:NAME|file:PATH", global = true)]
+    token_from: Option<String>,
 }
 
 /// `sipedge ctl`.
@@ -121,7 +122,7 @@ impl From<String> for Failure {
 /// A node that can be asked.
 pub(crate) struct Node {
     target: Target,
-    token: Option<String>,
+    token: Option<Secret>,
 }
 
 /// Does what the arguments say.
@@ -227,8 +228,8 @@ impl Node {
             default.to_owned()
         });
         let target = Target::parse(&server).map_err(Failure::Usage)?;
-        let token = match &which.token {
-            None => std::env::var("SIPEDGE_TOKEN").ok(),
+        let token = match &which.token_from {
+            None => std::env::var("SIPEDGE_TOKEN").ok().map(Secret::new),
             Some(text) => Some(token(text).map_err(Failure::Usage)?),
         };
         Ok(Self { target, token })
@@ -241,20 +242,26 @@ impl Node {
     }
 
     fn act(&self, path: &str) -> Result<Value, String> {
-        let answer = self.target.ask("POST", &format!("/api/v1/{path}"), self.token.as_deref())?;
+        let answer = self.target.ask(
+            "POST",
+            &format!("/api/v1/{path}"),
+            self.token.as_ref().map(Secret::expose),
+        )?;
         parsed(&self.target, &answer)
     }
 }
 
-fn token(text: &str) -> Result<String, String> {
+fn token(text: &str) -> Result<Secret, String> {
     const FORM: &str = "write --token env:NAME or --token file:PATH: what stands on a command line, others can read";
     if let Some(name) = text.strip_prefix("env:") {
         return std::env::var(name)
+            .map(Secret::new)
             .map_err(|_| format!("the environment variable {name} is not set"));
     }
     let path = text.strip_prefix("file:").ok_or_else(|| FORM.to_owned())?;
     let read = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
-    Ok(read.trim_end().to_owned())
+    let read = Secret::new(read);
+    Ok(Secret::from(read.expose().trim_end()))
 }
 
 /// The JSON of an answer; what was refused, with what to do.

@@ -19,6 +19,7 @@ mod logarithm;
 mod ramp;
 pub mod rendezvous;
 pub mod rotation;
+mod shares;
 pub mod spec;
 mod weighted;
 

@@ -5,6 +5,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::secret::Secret;
+
 /// The largest packet: what fits into a datagram over IPv4. The message is cut to it.
 pub const PACKET_BYTES_MAX: usize = 65_507;
 
@@ -25,7 +27,7 @@ pub struct Packet<'a> {
     /// The number of this node.
     pub node_id: u32,
     /// The sink's password.
-    pub password: Option<&'a str>,
+    pub password: Option<&'a Secret>,
     /// The message.
     pub message: &'a [u8],
 }
@@ -57,7 +59,7 @@ pub fn write(out: &mut Vec<u8>, packet: &Packet<'_>) {
     chunk(out, 11, &[PAYLOAD_SIP]);
     chunk(out, 12, &packet.node_id.to_be_bytes());
     if let Some(password) = packet.password {
-        chunk(out, 14, password.as_bytes());
+        chunk(out, 14, password.expose().as_bytes());
     }
     let room = PACKET_BYTES_MAX.saturating_sub(out.len() + HEAD_BYTES);
     chunk(out, 15, &packet.message[..packet.message.len().min(room)]);
@@ -87,7 +89,7 @@ mod tests {
             destination: "192.0.2.1:5070".parse().expect("an address"),
             time_us: 1_700_000_000_000_007,
             node_id: 7,
-            password: Some("secret"),
+            password: None,
             message,
         }
     }

@@ -248,7 +248,7 @@ impl HepSink {
     fn send(&mut self, taken: &Taken, time_us: u64, message: &[u8]) -> bool {
         let Taken { source, destination, .. } = *taken;
         let Hep { node_id, ref password, .. } = self.config;
-        let password = password.as_deref();
+        let password = password.as_ref();
         let packet = hep::Packet { source, destination, time_us, node_id, password, message };
         hep::write(&mut self.packet, &packet);
         self.socket.send(&self.packet).is_ok()

@@ -18,7 +18,7 @@ fn described(document: &Value, path: &str, method: &str, status: &str) -> Value 
 fn event(edge: &Edge) -> Value {
     let mut stream = TcpStream::connect(edge.admin).expect("the listener is there");
     stream.set_read_timeout(Some(PATIENCE)).expect("can be set");
-    write!(stream, "GET /api/v1/events HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    write!(stream, "GET /api/v1/events HTTP/1.1\r\nHost: edge-a\r\n\r\n").expect("sent");
     let lines = BufReader::new(stream).lines().map(|line| line.expect("readable"));
     let mut json = lines.filter_map(|line| line.strip_prefix("data: ").map(str::to_owned));
     serde_json::from_str(&json.next().expect("an event")).expect("JSON")

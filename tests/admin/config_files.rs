@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::edge::Edge;
+use crate::edge::{Edge, wait_until};
 use crate::root;
 
 fn read(path: &str) -> String {
@@ -32,8 +32,13 @@ fn the_dashboard_and_the_alerts_name_what_is_there() {
     let edge = Edge::start("files");
     edge.settled();
     edge.call(5);
-    let answer = edge.tcp().ask("GET", "/metrics", None).expect("an answer");
-    let page = String::from_utf8(answer.body).expect("text");
+    let mut page = String::new();
+    // The edge reads its counters once a second.
+    assert!(wait_until(|| {
+        let answer = edge.tcp().ask("GET", "/metrics", None).expect("an answer");
+        page = String::from_utf8(answer.body).expect("text");
+        page.contains("sipedge_messages_total{method=\"OPTIONS\",verdict=\"forward\"}")
+    }));
     let there = names(&page);
     let dashboard: serde_json::Value =
         serde_json::from_str(&read("config/grafana-dashboard.json")).expect("JSON");

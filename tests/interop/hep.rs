@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde_json::Value;
+use sipedge::secret::Secret;
 use sipedge::trace::hep::{Packet, write};
 
 fn file() -> Value {
@@ -44,13 +45,14 @@ fn ours(theirs: &[u8]) -> Vec<u8> {
         find(kind).expect("there").iter().fold(0_u64, |sum, &byte| sum << 8 | u64::from(byte))
     };
     let port = |kind| u16::try_from(number(kind)).expect("a port");
+    let password = find(14).map(|key| Secret::from(std::str::from_utf8(key).expect("text")));
     let mut out = Vec::new();
     let packet = Packet {
         source: SocketAddr::new(either(3, 5), port(7)),
         destination: SocketAddr::new(either(4, 6), port(8)),
         time_us: number(9) * 1_000_000 + number(10),
         node_id: u32::try_from(number(12)).expect("32 bits"),
-        password: find(14).map(|key| std::str::from_utf8(key).expect("text")),
+        password: password.as_ref(),
         message: find(15).expect("a message"),
     };
     write(&mut out, &packet);

@@ -82,6 +82,7 @@ impl Bench {
             probe: Some(settings),
             slow_start_us: 0,
             match_source_ip: false,
+            eased_max_percent: 67,
             backends,
         };
         health.adopt(Now(0), &[pool]);

@@ -31,16 +31,28 @@ pub(crate) struct Shape {
     pub(crate) down: BTreeSet<usize>,
     pub(crate) drained: BTreeSet<usize>,
     pub(crate) ramp: BTreeMap<usize, u16>,
+    /// Taken out by soft evidence.
+    pub(crate) busy: BTreeSet<usize>,
+    /// Their share is lowered by soft evidence.
+    pub(crate) eased: BTreeMap<usize, u16>,
 }
 
 impl Shape {
     pub(crate) fn is_usable(&self, backend: usize) -> bool {
-        !self.down.contains(&backend) && !self.drained.contains(&backend)
+        !self.down.contains(&backend)
+            && !self.drained.contains(&backend)
+            && !self.busy.contains(&backend)
     }
 
     /// Of 65,536 keys, how many this member takes.
     fn share(&self, backend: usize) -> u32 {
-        self.ramp.get(&backend).map_or(65_536, |&share| u32::from(share))
+        self.lowered(backend).map_or(65_536, u32::from)
+    }
+
+    /// The same of a member that does not take all of them.
+    pub(crate) fn lowered(&self, backend: usize) -> Option<u16> {
+        let shares = [&self.ramp, &self.eased].map(|shares| shares.get(&backend));
+        shares.into_iter().flatten().min().copied()
     }
 
     /// Nothing has changed since `before` but that shares grew.
@@ -69,7 +81,7 @@ pub(crate) enum Change {
 
 impl World {
     /// A new version of the pool; each edge learns of it in its own time.
-    fn reshape(&mut self, slowest_us: u64, change: impl FnOnce(&mut Shape)) {
+    pub(crate) fn reshape(&mut self, slowest_us: u64, change: impl FnOnce(&mut Shape)) {
         let old = self.tables.shapes.last().cloned().unwrap_or_default();
         let mut new = old.clone();
         change(&mut new);
@@ -84,7 +96,7 @@ impl World {
         }
     }
 
-    fn shape(&self) -> Shape {
+    pub(crate) fn shape(&self) -> Shape {
         self.tables.shapes.last().cloned().unwrap_or_default()
     }
 

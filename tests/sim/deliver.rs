@@ -119,7 +119,10 @@ impl World {
         if let Some(sent) = outcome.sent {
             self.send(sent.from, sent.to, sent.bytes);
         }
-        Ok(())
+        match outcome.retry_after_seconds {
+            0 => Ok(()),
+            seconds => self.soft_evidence(from, seconds),
+        }
     }
 
     /// Another node with the same table gives the same bytes, unless memory, load or turns decided.

@@ -47,6 +47,8 @@ pub(crate) struct Outcome {
     /// A load cap moved it away from where its key belongs.
     pub(crate) is_capped: bool,
     pub(crate) shard: u8,
+    /// What a backend's 503 tells control: Retry-After, in seconds; else 0.
+    pub(crate) retry_after_seconds: u32,
     /// The verdict and what it promises contradict each other.
     pub(crate) is_inconsistent: bool,
 }
@@ -188,6 +190,6 @@ fn run(
         Some(Sent { bytes: buffer[..size].to_vec(), to: transmit.address(), from })
     });
     let is_inconsistent = sends != sent.is_some();
-    let &Decision { cause, is_capped, .. } = outbox.decision();
-    Outcome { verdict, sent, cause, is_capped, shard, is_inconsistent }
+    let &Decision { cause, is_capped, retry_after_seconds, .. } = outbox.decision();
+    Outcome { verdict, sent, cause, is_capped, shard, retry_after_seconds, is_inconsistent }
 }

@@ -39,6 +39,8 @@ pub(crate) enum Invariant {
     AnsweredStays,
     /// While a share grows, keys come to its member and go nowhere else.
     RampGrows,
+    /// What a callee says, and a backend sends on, leaves no pool without a backend.
+    SoftEvidence,
     /// A node with the same table and no memory decides the same.
     NodesAgree,
     /// What was handled is forwarded, answered, dropped or absorbed; what was sent arrived or was lost.
@@ -60,7 +62,7 @@ pub(crate) enum Invariant {
 }
 
 /// All of them.
-pub(crate) const ALL: [Invariant; 26] = [
+pub(crate) const ALL: [Invariant; 27] = [
     Invariant::DialogAffinity,
     Invariant::ResponseToCaller,
     Invariant::NotHis,
@@ -78,6 +80,7 @@ pub(crate) const ALL: [Invariant; 26] = [
     Invariant::FailsOver,
     Invariant::AnsweredStays,
     Invariant::RampGrows,
+    Invariant::SoftEvidence,
     Invariant::NodesAgree,
     Invariant::Counters,
     Invariant::Bounds,

@@ -32,7 +32,12 @@ impl PhoneNode {
         source: SocketAddr,
         fx: &mut Effects,
     ) {
-        let status = if self.agent.random.permille(200) { 486 } else { 200 };
+        let status = match self.agent.random.below(10) {
+            0 | 1 => 486,
+            // Whoever is called may say whatever is said to backends.
+            2 => 503,
+            _ => 200,
+        };
         let status = if request.method() == "INVITE" { status } else { 200 };
         self.agent.serve(now, request, source, status, fx);
     }

@@ -204,9 +204,8 @@ fn balance(plan: &Plan, members: &[(usize, u32)]) -> Balance {
 fn pool(plan: &Plan, shape: &Shape, balance: Arc<Balance>) -> Pool {
     let members = || (0..).zip(shape.members.iter().map(|(index, _)| *index));
     let known = || (0..).zip(members().map(|(_, index)| index).chain(shape.leaving.clone()));
-    let ramp = members().filter_map(|(backend, index)| {
-        shape.ramp.get(&index).map(|&share| Ramp { backend, share })
-    });
+    let ramp = members()
+        .filter_map(|(backend, index)| shape.lowered(index).map(|share| Ramp { backend, share }));
     let usable = members().filter(|(_, index)| shape.is_usable(*index));
     let down = known().filter(|(_, index)| shape.down.contains(index));
     let backend = |(_, index): (u16, usize)| Backend::new(uri(index), Plan::backend(index));

@@ -96,6 +96,9 @@ impl Agent {
         if status > 100 && status < 300 {
             answer.add("Contact", contact);
         }
+        if status == 503 {
+            answer.add("Retry-After", "300");
+        }
         let bytes = answer.write(style);
         fx.send(server.to, bytes.clone());
         server.last = Some(bytes);

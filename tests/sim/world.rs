@@ -18,6 +18,7 @@ use super::network::{Datagram, Network};
 use super::phone::PhoneNode;
 use super::plan::{PUBLIC, Plan, Setup, Tables, address};
 use super::random::Random;
+use super::soft::Soft;
 use super::trace::Trace;
 
 /// When nothing new is started any more.
@@ -42,6 +43,10 @@ pub(crate) enum Event {
     RingingDies,
     RotationEnds,
     Control(Change),
+    /// Something of what health knows is due.
+    Soft,
+    /// The probe of this number was answered from there.
+    ProbeAnswered(u64, SocketAddr),
 }
 
 /// The world.
@@ -64,6 +69,7 @@ pub(crate) struct World {
     pub(crate) keys: Vec<u8>,
     pub(crate) backend_addresses: BTreeSet<SocketAddr>,
     pub(crate) names: BTreeMap<SocketAddr, String>,
+    pub(crate) soft: Soft,
     queue: BTreeMap<(u64, u64), Event>,
     queued: u64,
     /// Datagrams sent, those that were doubled, lost, and that arrived somewhere or nowhere.
@@ -100,6 +106,7 @@ impl World {
             keys: vec![1],
             backend_addresses: (0..plan.backends).map(Plan::backend).collect(),
             names: BTreeMap::new(),
+            soft: Soft::new(&plan, seed),
             queue: BTreeMap::new(),
             queued: 0,
             flow: [0; 4],
@@ -218,6 +225,8 @@ impl World {
             }
             Event::RotationEnds => self.is_rotating = false,
             Event::Control(change) => self.control(change),
+            Event::Soft => return self.soft_due(),
+            Event::ProbeAnswered(number, backend) => return self.probe_answered(number, backend),
         }
         Ok(())
     }

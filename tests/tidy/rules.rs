@@ -82,6 +82,28 @@ pub(crate) fn words(source: &str, forbidden: &[&str]) -> Vec<String> {
     })
 }
 
+/// Fields that hold a secret as a text that a log, a diff or an answer could print.
+pub(crate) fn plain_secrets(source: &str) -> Vec<String> {
+    const NAMES: [&str; 3] = ["password", "secret", "token"];
+    const TEXTS: [&str; 5] = ["String", "str", "OsString", "Box<[u8]>", "Vec<u8>"];
+    find(&code_only(source), |line| {
+        let line = line.trim().trim_end_matches(',');
+        let line = line.strip_prefix("pub").map_or(line, |rest| {
+            rest.split_once(')').filter(|_| rest.starts_with('(')).map_or(rest, |(_, rest)| rest)
+        });
+        let (name, kind) = line.trim().split_once(": ")?;
+        let is_secret = NAMES.iter().any(|secret| name.ends_with(secret));
+        let is_field = name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        // `&str` without a lifetime is an argument: it ends with its call.
+        let is_text = (kind.contains("String") || !kind.contains("&str"))
+            && !kind.contains("Secret")
+            && TEXTS.iter().any(|text| has_word(kind, text) || kind.contains(text));
+        let is_whole = !kind.contains(['(', ')', '=', ';', '{', '"']);
+        (is_secret && is_field && is_text && is_whole)
+            .then(|| format!("`{name}` is a Secret, not {kind}"))
+    })
+}
+
 /// Calls that end the process; `expect` with a proof is read by a human.
 pub(crate) fn panics(source: &str) -> Vec<String> {
     const CALLS: [&str; 4] = [".unwrap()", "panic!(", "unreachable!(", ".expect(\"\")"];
@@ -103,8 +125,8 @@ const LAYERS: [Layer; 7] = [
     Layer { prefix: "src/sip/", may_name: &["sip"] },
     Layer { prefix: "src/bpf", may_name: &["bpf", "datapath", "sip"] },
     Layer { prefix: "src/datapath/", may_name: &["datapath", "bpf", "sip"] },
-    Layer { prefix: "src/config/", may_name: &["config", "datapath", "sip"] },
-    Layer { prefix: "src/trace/", may_name: &["trace", "config", "datapath", "sip"] },
+    Layer { prefix: "src/config/", may_name: &["config", "datapath", "secret", "sip"] },
+    Layer { prefix: "src/trace/", may_name: &["trace", "config", "datapath", "secret", "sip"] },
     Layer {
         prefix: "src/control/",
         may_name: &["control", "trace", "config", "datapath", "bpf", "sip"],
@@ -236,6 +258,10 @@ mod tests {
         assert_finds(&long_file(&"\n".repeat(451)), "451: lines");
         assert_finds(&words("fn f() { unsafe { g() } }", &["unsafe"]), "1: `unsafe`");
         assert_finds(&words("use std::time::Instant;", &IMPURE), "`Instant`");
+        assert_finds(&plain_secrets("    pub password: Option<String>,"), "`password`");
+        assert_finds(&plain_secrets("    pub(crate) admin_token: At<String>,"), "`admin_token`");
+        assert_finds(&plain_secrets("struct A {\n    secret: &'a str,\n}"), "2: `secret`");
+        assert_finds(&plain_secrets("    token: Vec<u8>,"), "`token`");
         assert_finds(&panics("let x = y.unwrap();"), ".unwrap()");
         assert_finds(&panics("_ => unreachable!(\"no\"),"), "unreachable!(");
     }
@@ -246,6 +272,16 @@ mod tests {
             "//! Owns: nothing.\n\n// unsafe, Instant and unwrap() in words\nlet a = \"Mutex\";\n";
         assert!(head(fine).is_empty() && leftovers(fine).is_empty() && long_lines(fine).is_empty());
         assert!(words(fine, &IMPURE).is_empty() && words(fine, &["unsafe"]).is_empty());
+        for fine in [
+            "    pub password: Option<Secret>,",
+            "    token: Option<At<Secret>>,",
+            "    token: FlowToken,",
+            "    token: Option<&str>,",
+            "    token_from: Option<String>,",
+            "    // password: String",
+        ] {
+            assert!(plain_secrets(fine).is_empty(), "{fine}");
+        }
         assert!(panics(fine).is_empty() && machine_paths(fine).is_empty());
         assert!(leftovers("#[expect(dead_code, reason = \"why\")]").is_empty());
     }

@@ -31,6 +31,8 @@ fn scrape(uptime_ms: u64, backends: &[(u32, u64)], work: impl FnOnce(&mut Counte
         load_cap: None,
         failover: None,
         probe: None,
+        believes_traffic: true,
+        is_routed: true,
         meter: 0,
         backends: backends.iter().map(backend).collect(),
         leaving: Vec::new(),

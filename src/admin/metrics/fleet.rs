@@ -30,7 +30,7 @@ const GAUGES: [Gauge; 5] = [
     },
     Gauge {
         name: "sipedge_backend_share",
-        help: "How much of 1 of all keys of the pool it has now; only where a key decides.",
+        help: "How much of 1 of what is new in the pool it gets now; not where load or latency decide.",
         read: |backend| backend.share,
     },
     Gauge {

@@ -117,7 +117,7 @@ fn serve_few(runtime: tokio::runtime::Runtime, streams: usize) -> (SocketAddr, R
             sender.send(listener.local_addr().unwrap()).unwrap();
             let idle_max = Duration::from_millis(300);
             let times = Times { idle_max, ..Times::default() };
-            let listener = Bounded::new(Source::Tcp(listener), Places::new(4, streams), times);
+            let listener = Bounded::new(Source::Tcp(listener), Places::new(4, 0, streams), times);
             let service = router(page).into_make_service_with_connect_info::<Peer>();
             axum::serve(listener, service).await.unwrap();
         });

@@ -4,10 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::address::Complaint;
 use super::super::file::{self, At};
 use super::super::problem::Problems;
-use super::super::{ADMIN_DEFAULT, Admin, address, secret};
-use super::accept;
+use super::super::{ADMIN_DEFAULT, Admin, ReadyNeeds, address, secret};
+use super::{accept, word};
 
 /// What the kernel can name a unix socket by (`sun_path`, with its closing zero). Bytes.
 const SOCKET_BYTES_MAX: usize = 107;
@@ -20,7 +21,7 @@ pub(super) fn check(file: &file::Admin, folder: &Path, problems: &mut Problems) 
     };
     let socket = written(file.socket.as_ref(), |text| socket(text, problems));
     let token = written(file.token.as_ref(), |text| {
-        let is_written_here = !text.value.starts_with("env:") && !text.value.starts_with("file:");
+        let is_written_here = !secret::names_a_place(text.value.expose());
         if is_written_here {
             problems.warning(
                 &text.span,
@@ -28,18 +29,45 @@ pub(super) fn check(file: &file::Admin, folder: &Path, problems: &mut Problems) 
                 "write token = \"file:/etc/sipedge/token\" or \"env:SIPEDGE_TOKEN\"",
             );
         }
-        accept(text, secret::token(&text.value, folder), problems)
+        accept(text, secret::token(text.value.expose(), folder), problems)
     });
-    Some(Admin { listen: listen?, socket: socket.ok()?, token: token.ok()? })
+    let hosts = file.hosts.iter().flat_map(|hosts| &hosts.value);
+    let hosts = hosts.filter_map(|at| accept(at, host(&at.value), problems)).collect();
+    let needs = [
+        ("a-pool", ReadyNeeds::APool),
+        ("every-pool", ReadyNeeds::EveryPool),
+        ("nothing", ReadyNeeds::Nothing),
+    ];
+    let ready_needs = file.ready_needs.as_ref();
+    let ready_needs = ready_needs.and_then(|at| word(at, "ready_needs", &needs, problems));
+    Some(Admin {
+        listen: listen?,
+        socket: socket.ok()?,
+        token: token.ok()?,
+        hosts,
+        ready_needs: ready_needs.unwrap_or_default(),
+    })
+}
+
+/// A name that requests may ask for, without a port.
+fn host(text: &str) -> Result<String, Complaint> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !text.is_empty() && text.chars().all(is_part) {
+        return Ok(text.to_owned());
+    }
+    Err(Complaint::new(
+        format!("\"{text}\" is no host name"),
+        "write a name alone, like \"edge1.example.com\": no port, no scheme; addresses need no entry",
+    ))
 }
 
 /// It was wrong, and that was said.
 struct Wrong;
 
 /// What a key that may be left out says.
-fn written<T>(
-    text: Option<&At<String>>,
-    judge: impl FnOnce(&At<String>) -> Option<T>,
+fn written<T, U>(
+    text: Option<&At<U>>,
+    judge: impl FnOnce(&At<U>) -> Option<T>,
 ) -> Result<Option<T>, Wrong> {
     text.map(|text| judge(text).ok_or(Wrong)).transpose()
 }

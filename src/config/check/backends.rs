@@ -153,8 +153,9 @@ fn listed(
             return Vec::new();
         }
     };
-    let file = problems.add_file(&path, &text);
-    let list = List::parse(&text);
+    let text = text.strip_prefix(list::BYTE_ORDER_MARK).unwrap_or(&text);
+    let file = problems.add_file(&path, text);
+    let list = List::parse(text);
     for problem in &list.problems {
         let severity = match problem.severity {
             list::Severity::Error => Severity::Error,
@@ -171,7 +172,7 @@ fn listed(
         problems.missing(&at.span, message, format!("sets in it: {}", sets.join(", ")));
     }
     let entries = list.set(number);
-    dispatcher::check(&Listed { entries, text: &text, file, balance, socket }, problems);
+    dispatcher::check(&Listed { entries, text, file, balance, socket }, problems);
     let lines: Vec<&str> = text.lines().collect();
     let column = |line: usize, uri: &str| {
         let line = lines.get(line - 1).copied().unwrap_or_default();

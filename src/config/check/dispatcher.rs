@@ -20,7 +20,7 @@ const NOT_FOLLOWED: [(&str, &str); 7] = [
     ("ocrate", NO_OVERLOAD_CONTROL),
 ];
 const NO_OVERLOAD_CONTROL: &str =
-    "one that answers 503 with Retry-After is left alone for that long";
+    "one that answers a probe by 503 with Retry-After is left alone for that long";
 
 /// A set of a list, and where it is used.
 pub(super) struct Listed<'a> {

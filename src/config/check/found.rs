@@ -23,6 +23,21 @@ pub(super) enum Place {
 }
 
 impl Place {
+    /// In a dispatcher list.
+    pub(super) const fn is_in_list(&self) -> bool {
+        matches!(self, Self::Line(..))
+    }
+
+    pub(super) fn warning(&self, problems: &mut Problems, message: String, help: &str) {
+        match self {
+            Self::Span(span) => problems.warning(span, message, help),
+            Self::Line(file, line) => {
+                let severity = Severity::Warning;
+                problems.in_file(severity, *file, *line, message, help);
+            }
+        }
+    }
+
     pub(super) fn error(&self, problems: &mut Problems, message: String, help: &str) {
         match self {
             Self::Span(span) => problems.error(span, message, help),

@@ -125,7 +125,7 @@ fn keys(file: &FileNode, folder: &Path, problems: &mut Problems) -> Vec<Key> {
             }
         };
         let bytes = match &entry.secret {
-            Some(at) => accept(at, secret::key(&at.value, folder), problems),
+            Some(at) => accept(at, secret::key(at.value.expose(), folder), problems),
             None => {
                 let help = "write secret = \"env:SIPEDGE_KEY\", or \"file:node.key\"";
                 problems.missing(&entry.span, "this key has no secret", help);

@@ -11,7 +11,7 @@ use super::super::{Backend, Pool, Target, address};
 use super::found::Found;
 use super::probe::{self, Senders};
 use super::{accept, find_name, unique_name, word};
-use super::{backends, failover, load_cap};
+use super::{backends, failover, load_cap, shares};
 use crate::sip::ListenerId;
 use crate::sip::balance::spec::SpecError;
 use crate::sip::balance::{BACKENDS_MAX, Spec};
@@ -57,6 +57,8 @@ pub(super) fn check(
         let senders = Senders { file, listeners };
         let probe = probe::check(section, &senders, &found, problems);
         let slow_start_s = probe::slow_start_s(section, problems);
+        let eased_max_percent = probe::eased_max_percent(section, problems);
+        shares::check(spec, &found, problems);
         let failover = section.failover.as_ref().and_then(|failover| {
             failover::has_candidates(failover, &found, problems);
             failover::check(failover, problems)
@@ -72,6 +74,7 @@ pub(super) fn check(
             match_source_ip: match_source.unwrap_or(false),
             probe,
             slow_start_s,
+            eased_max_percent,
             failover,
             load_cap,
         }));

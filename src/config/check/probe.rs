@@ -4,10 +4,10 @@
 
 use std::net::SocketAddr;
 
-use super::super::Settings;
 use super::super::alive::{Alive, Codes};
 use super::super::file::{At, Count, File, Listen, Pool as FilePool, Probe, ProbeTable};
 use super::super::problem::Problems;
+use super::super::{EASED_MAX_PERCENT, Settings};
 use super::super::{Target, address};
 use super::found::{Found, Place};
 use super::{find_name, within};
@@ -18,6 +18,7 @@ const INTERVALS_MS: std::ops::Range<i64> = 100..3_600_001;
 const TIMEOUTS_MS: std::ops::Range<i64> = 50..60_001;
 const TURNS: std::ops::Range<i64> = 1..101;
 const SLOW_STARTS_S: std::ops::Range<i64> = 0..3_601;
+const PERCENTS: std::ops::Range<i64> = 0..101;
 /// Requests that want more than one answer: nobody probes with these.
 const NO_PROBES: [&str; 4] = ["INVITE", "ACK", "CANCEL", "BYE"];
 
@@ -60,6 +61,13 @@ pub(super) fn slow_start_s(section: &FilePool, problems: &mut Problems) -> u32 {
     let at = section.slow_start_s.as_ref();
     let seconds = at.and_then(|at| within(at, "slow_start_s", SLOW_STARTS_S, problems));
     seconds.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(0)
+}
+
+/// `eased_max_percent`.
+pub(super) fn eased_max_percent(section: &FilePool, problems: &mut Problems) -> u8 {
+    let at = section.eased_max_percent.as_ref();
+    let percent = at.and_then(|at| within(at, "eased_max_percent", PERCENTS, problems));
+    percent.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(EASED_MAX_PERCENT)
 }
 
 /// The listeners whose address several nodes share.

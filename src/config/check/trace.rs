@@ -7,6 +7,7 @@ use std::path::Path;
 use super::super::address::Complaint;
 use super::super::file::{self, At, File};
 use super::super::problem::{Problems, did_you_mean};
+use super::super::secret;
 use super::super::trace::{Choice, Decisions, Hep, Pcap, Trace};
 use super::{accept, within};
 
@@ -21,16 +22,18 @@ pub(super) fn check(file: &File, folder: &Path, problems: &mut Problems) -> Trac
     let pools: Vec<&str> =
         file.pool.iter().filter_map(|pool| Some(pool.name.as_ref()?.value.as_str())).collect();
     Trace {
-        hep: trace.hep.as_ref().and_then(|at| hep(at, &pools, problems)),
+        hep: trace.hep.as_ref().and_then(|at| hep(at, &pools, folder, problems)),
         pcap: trace.pcap.as_ref().and_then(|at| pcap(at, &pools, folder, problems)),
         decisions: trace.decisions.as_ref().and_then(|at| decisions(at, folder, problems)),
     }
 }
 
-fn hep(at: &file::Hep, pools: &[&str], problems: &mut Problems) -> Option<Hep> {
+fn hep(at: &file::Hep, pools: &[&str], folder: &Path, problems: &mut Problems) -> Option<Hep> {
     let choice = choice(&at.choice, pools, problems);
     let node_id = number(&at.node_id, "node_id", (0, i64::from(u32::MAX)), 1, problems);
-    let password = text(&at.password, "password", problems);
+    let password = at.password.as_ref();
+    let password =
+        password.and_then(|at| accept(at, secret::text(at.value.expose(), folder), problems));
     let Some(sink) = &at.sink else {
         problems.missing(&at.span, "`hep` has no sink", SINK_FORM);
         return None;

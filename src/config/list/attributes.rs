@@ -28,6 +28,9 @@ pub struct Attributes {
     pub others: Vec<(String, String)>,
 }
 
+/// What a list does not know as quotes.
+const QUOTES: [char; 2] = ['"', '\''];
+
 impl Attributes {
     pub(super) fn parse(field: Field<'_>, problems: &mut Problems<'_>) -> Self {
         let text = field.text.strip_suffix(';').unwrap_or(field.text);
@@ -53,7 +56,14 @@ impl Attributes {
             "latency" => self.latency_ms = whole(name, value, value_column, problems),
             "weight" => self.weight = weight(name, value, value_column, problems),
             "rweight" => self.rweight = weight(name, value, value_column, problems),
-            _ => self.others.push((name.to_owned(), value.to_owned())),
+            _ => {
+                if let Some(quote) = name.chars().next().filter(|c| QUOTES.contains(c)) {
+                    let message =
+                        format!("{quote} is part of the name {name}, which means nothing");
+                    problems.warning(column, message, "write attributes without quotes: weight=50");
+                }
+                self.others.push((name.to_owned(), value.to_owned()));
+            }
         }
     }
 }
@@ -71,7 +81,11 @@ fn ping_from(value: &str, column: usize, problems: &mut Problems<'_>) -> Option<
 fn whole(name: &str, value: &str, column: usize, problems: &mut Problems<'_>) -> Option<u32> {
     let number = digits(value).and_then(|digits| digits.parse().ok());
     if number.is_none() {
-        let message = format!("{name} \"{value}\" is no number and is left out");
+        let message = if value.starts_with(QUOTES) {
+            format!("{name}={value} stands in quotes and is left out")
+        } else {
+            format!("{name} \"{value}\" is no number and is left out")
+        };
         problems.warning(column, message, "write digits alone");
     }
     number
@@ -81,8 +95,15 @@ fn whole(name: &str, value: &str, column: usize, problems: &mut Problems<'_>) ->
 fn weight(name: &str, value: &str, column: usize, problems: &mut Problems<'_>) -> u32 {
     let weight = digits(value).and_then(|digits| digits.parse().ok());
     weight.filter(|weight| (1..=100).contains(weight)).unwrap_or_else(|| {
-        let message = format!("{name} \"{value}\" is out of range and counts as 0");
-        problems.warning(column, message, "write 1 to 100");
+        let (message, help) = if value.starts_with(QUOTES) {
+            (
+                format!("{name}={value} stands in quotes and counts as 0"),
+                "write digits without quotes",
+            )
+        } else {
+            (format!("{name} \"{value}\" is out of range and counts as 0"), "write 1 to 100")
+        };
+        problems.warning(column, message, help);
         0
     })
 }

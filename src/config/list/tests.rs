@@ -41,6 +41,29 @@ fn fields_and_attributes() {
 }
 
 #[test]
+fn a_byte_order_mark_is_skipped_and_quotes_are_told() {
+    let list = List::parse("\u{feff}1 sip:a 0 0 weight=5\n");
+    assert_eq!((list.problems.len(), uris(&list, 1)), (0, vec!["sip:a"]));
+    let shown = |text: &str| {
+        let problems = List::parse(text).problems;
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        shown("1 sip:a 0 0 \"weight=50;duid=a\"\n"),
+        [
+            "1:13: \" is part of the name \"weight, which means nothing; write attributes without quotes: weight=50"
+        ]
+    );
+    assert_eq!(
+        shown("1 sip:a 0 0 weight=\"50\";maxload='5'\n"),
+        [
+            "1:20: weight=\"50\" stands in quotes and counts as 0; write digits without quotes",
+            "1:33: maxload='5' stands in quotes and is left out; write digits alone",
+        ]
+    );
+}
+
+#[test]
 fn a_comment_ends_a_line() {
     for line in ["3 sip:a # 1 0 weight=5", "3 sip:a 0 #9", "3 sip:a 0 0 #weight=5", "3 a"] {
         let list = List::parse(line);

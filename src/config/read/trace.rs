@@ -14,7 +14,7 @@ pub(super) fn trace(mut section: Section<'_>, _: Range<usize>, problems: &mut Pr
             span,
             sink: section.string("sink", problems),
             node_id: section.integer("node_id", problems),
-            password: section.string("password", problems),
+            password: section.secret("password", problems),
             choice: choice(section, problems),
         }),
         pcap: entry(&mut section, "pcap", problems, |section, span, problems| Pcap {

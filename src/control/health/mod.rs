@@ -20,6 +20,7 @@ mod log;
 mod reason;
 mod schedule;
 mod spec;
+mod standing;
 mod target;
 mod view;
 
@@ -27,13 +28,14 @@ mod view;
 mod tests;
 
 pub use crate::config::alive::{Alive, Codes};
-pub use crate::config::{Declared, Settings};
+pub use crate::config::{Declared, EASED_MAX_PERCENT, Settings};
 pub use history::{PROBES_KEPT, ProbeView};
 pub use latency::LatencyView;
 pub use log::CHANGES_MAX;
 pub use reason::{Change, Reason, State};
 pub use schedule::{BURST_MAX, OUTSTANDING_MAX, PER_SECOND_MAX};
 pub use spec::{BackendSpec, PoolSpec};
+pub use standing::{SHARE_EASED, SHARE_WHOLE, Standing};
 pub use target::{
     BUSY_SECONDS_MAX, Counts, FIRST_WITHIN_US, RAMP_STEPS, UNREACHABLE_GAP_US, URGENT_GAP_US,
 };
@@ -86,43 +88,6 @@ impl Probe {
     }
 }
 
-/// What the table has to know of a backend.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Standing {
-    /// Its state.
-    pub state: State,
-    /// It may be given new keys: active or trying, not draining, not busy.
-    pub takes_new: bool,
-    /// Hard evidence says that it is dead: a transaction that it never answered may leave it.
-    pub down: bool,
-    /// It is drained by hand.
-    pub draining: bool,
-    /// It said that it is full or busy. It is alive.
-    pub busy: bool,
-    /// Its slow start began then, and is not over.
-    pub ramp_since: Option<Now>,
-    /// How long its slow start lasts. Microseconds.
-    pub slow_start_us: u64,
-    /// The moving estimate of its latency. Microseconds; none before its first answer.
-    pub latency_us: Option<f64>,
-}
-
-/// The whole share of a backend: [`Standing::share`] is of so many.
-pub const SHARE_WHOLE: u32 = 1 << 16;
-
-impl Standing {
-    /// What part of its keys it takes at this moment of its slow start, of [`SHARE_WHOLE`]. Never nothing: who gets no
-    /// key cannot show that it works.
-    #[must_use]
-    pub fn share(&self, now: Now) -> u32 {
-        let Some(since) = self.ramp_since else { return SHARE_WHOLE };
-        let passed = now.0.saturating_sub(since.0).min(self.slow_start_us);
-        let whole = u64::from(SHARE_WHOLE);
-        let share = passed.saturating_mul(whole).checked_div(self.slow_start_us).unwrap_or(whole);
-        u32::try_from(share.max(whole / RAMP_STEPS)).unwrap_or(SHARE_WHOLE)
-    }
-}
-
 /// There is no such backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unknown {
@@ -148,6 +113,7 @@ impl std::error::Error for Unknown {}
 struct Pool {
     name: String,
     settings: Option<Arc<Settings>>,
+    eased_max_percent: u8,
     order: Vec<TargetId>,
     by_identity: HashMap<String, TargetId>,
 }
@@ -199,6 +165,7 @@ impl Health {
                 order: Vec::with_capacity(spec.backends.len()),
                 by_identity: HashMap::with_capacity(spec.backends.len()),
                 settings,
+                eased_max_percent: spec.eased_max_percent,
             };
             for backend in &spec.backends {
                 if pool.by_identity.contains_key(&backend.identity) {
@@ -298,7 +265,7 @@ impl Health {
             if target.sends_from(source) {
                 target.on_reply(now, status, retry_after_seconds, log);
             } else {
-                target.counts.strange += 1;
+                target.on_strange(source);
             }
         });
     }
@@ -369,17 +336,31 @@ impl Health {
     /// What the table has to know of a backend.
     #[must_use]
     pub fn standing(&self, pool: &str, backend: &str) -> Option<Standing> {
-        let target = self.targets.get(&self.find(pool, backend).ok()?)?;
+        let pool = self.pools.iter().find(|known| known.name == pool)?;
+        let target = self.targets.get(pool.by_identity.get(backend)?)?;
         Some(Standing {
             state: target.state,
             takes_new: target.takes_new(),
             down: target.is_down(),
             draining: target.draining,
             busy: target.busy != Busy::No,
+            eased: target.eased.is_some() && self.believes(pool),
             ramp_since: target.ramp_since(),
             slow_start_us: target.slow_start_us(),
             latency_us: target.latency.estimate_us(),
         })
+    }
+
+    /// Soft evidence lowers shares, unless it speaks against too many of those that may be given something: then it is
+    /// the evidence that is wrong, or all are as bad, and moving keys helps nobody.
+    fn believes(&self, pool: &Pool) -> bool {
+        let usable = pool.order.iter().filter_map(|id| self.targets.get(id));
+        let (mut count, mut eased) = (0_usize, 0_usize);
+        for target in usable.filter(|target| target.takes_new()) {
+            count += 1;
+            eased += usize::from(target.eased.is_some());
+        }
+        eased * 100 <= count * usize::from(pool.eased_max_percent)
     }
 
     /// Everything that an operator wants to see.
@@ -389,6 +370,7 @@ impl Health {
         let pool = |pool: &Pool| PoolView {
             name: pool.name.clone(),
             probe: pool.settings.as_deref().map(ProbingView::new),
+            believes_traffic: self.believes(pool),
             backends: pool.order.iter().filter_map(backend).collect(),
         };
         View {

@@ -3,6 +3,7 @@
 //! Owns: the words that logs, the API and the page show. Decides nothing.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
@@ -47,6 +48,13 @@ pub enum Reason {
     Refused(u16),
     /// A probe was not answered within so many milliseconds.
     Timeout(u64),
+    /// A probe was answered, but from elsewhere: so it was not answered by the backend.
+    AnsweredFrom {
+        /// Who answered.
+        source: SocketAddr,
+        /// Who was asked.
+        asked: SocketAddr,
+    },
     /// The network says that nobody is there (ICMP).
     Unreachable,
     /// Requests to it were not answered.
@@ -58,6 +66,10 @@ pub enum Reason {
     },
     /// It said 503 with Retry-After: this many seconds.
     Busy(u32),
+    /// A request was answered so: half its keys for this many seconds, unless a probe says better.
+    Eased(u32),
+    /// It takes its whole share again.
+    NoLongerEased,
     /// It is full, and does not say for how long.
     Full,
     /// It takes new keys again.
@@ -84,11 +96,24 @@ impl fmt::Display for Reason {
             Self::Recovered(count) => write!(f, "{count} good probes in a row"),
             Self::Refused(status) => write!(f, "{status} to a probe"),
             Self::Timeout(ms) => write!(f, "no answer to a probe within {ms} ms"),
+            Self::AnsweredFrom { source, asked } if source.ip() == asked.ip() => write!(
+                f,
+                "the probe to {asked} was answered from port {}: match_source = \"address\" takes any port",
+                source.port()
+            ),
+            Self::AnsweredFrom { source, asked } => write!(
+                f,
+                "the probe to {asked} was answered by {source}: that is another address, which no match_source takes"
+            ),
             Self::Unreachable => f.write_str("unreachable, says the network"),
             Self::Silent { requests, for_ms } => {
                 write!(f, "no response to {requests} requests for {for_ms} ms")
             }
             Self::Busy(seconds) => write!(f, "503: no new keys for {seconds} s"),
+            Self::Eased(seconds) => {
+                write!(f, "503 to a request: half its share for {seconds} s, or until a good probe")
+            }
+            Self::NoLongerEased => f.write_str("takes its whole share again"),
             Self::Full => f.write_str("503: full, no new keys before a better probe"),
             Self::NoLongerBusy => f.write_str("takes new keys again"),
             Self::DisabledBy(who) => write!(f, "disabled by {who}"),

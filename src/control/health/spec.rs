@@ -35,6 +35,9 @@ pub struct PoolSpec {
     pub slow_start_us: u64,
     /// A backend may answer from any port of its address.
     pub match_source_ip: bool,
+    /// What real requests were answered with lowers the shares of at most this part of the usable backends; when it would be
+    /// more, it is not believed, and nobody's is lowered. Percent.
+    pub eased_max_percent: u8,
     /// Its backends.
     pub backends: Vec<BackendSpec>,
 }

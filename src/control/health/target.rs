@@ -57,6 +57,8 @@ pub(super) struct Asked {
     deadline: Now,
     /// The network said that nobody is there.
     unreachable: bool,
+    /// Who answered and is not who was asked.
+    strange: Option<SocketAddr>,
 }
 
 /// Whether it takes new keys just now.
@@ -65,6 +67,12 @@ pub(super) enum Busy {
     No,
     Until(Now),
     UntilGood,
+}
+
+/// What real requests were answered with speaks against it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Eased {
+    pub(super) until: Now,
 }
 
 /// Slow start: since when, and when the next step is.
@@ -93,6 +101,9 @@ pub(super) struct Target {
     pub(super) reason: Reason,
     pub(super) draining: bool,
     pub(super) busy: Busy,
+    pub(super) eased: Option<Eased>,
+    /// When a probe last said that what real requests were answered with is not so.
+    refuted_at: Option<Now>,
     ramp: Option<Ramp>,
     /// Since the last good answer.
     pub(super) failures: u32,
@@ -148,6 +159,8 @@ impl Target {
             reason,
             draining: false,
             busy: Busy::No,
+            eased: None,
+            refuted_at: None,
             ramp: None,
             failures: 0,
             goods: 0,
@@ -220,6 +233,7 @@ impl Target {
     pub(super) fn disable(&mut self, now: Now, reason: Reason, log: &mut Log) {
         self.asked = None;
         self.ramp = None;
+        self.eased = None;
         self.probe_due = None;
         if self.state == State::Disabled {
             self.reason = reason;
@@ -309,12 +323,33 @@ impl Target {
     fn busy_for(&mut self, now: Now, seconds: u32, log: &mut Log) {
         let seconds = seconds.min(BUSY_SECONDS_MAX);
         let end = now.plus_seconds(u64::from(seconds));
+        self.eased = None;
         match self.busy {
             // A full server says so to each request: it is one state, told once.
             Busy::Until(before) => self.busy = Busy::Until(before.max(end)),
             Busy::No | Busy::UntilGood => {
                 self.set_busy(Busy::Until(end), Reason::Busy(seconds), log);
             }
+        }
+    }
+
+    /// Half its keys go elsewhere for a while.
+    fn ease(&mut self, now: Now, seconds: u32, log: &mut Log) {
+        let seconds = seconds.min(BUSY_SECONDS_MAX);
+        let until = now.plus_seconds(u64::from(seconds));
+        match &mut self.eased {
+            // A callee may say so to each request: it is one doubt, told once.
+            Some(eased) => eased.until = eased.until.max(until),
+            none @ None => {
+                *none = Some(Eased { until });
+                self.mark(Reason::Eased(seconds), log);
+            }
+        }
+    }
+
+    fn end_ease(&mut self, log: &mut Log) {
+        if self.eased.take().is_some() {
+            self.mark(Reason::NoLongerEased, log);
         }
     }
 

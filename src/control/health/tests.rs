@@ -5,6 +5,7 @@ use super::*;
 mod bounds;
 mod reload;
 mod sequences;
+mod soft;
 mod transitions;
 
 pub(super) const SECOND: u64 = 1_000_000;
@@ -31,6 +32,7 @@ pub(super) fn pool(name: &str, backends: &[&str]) -> PoolSpec {
         probe: Some(Settings::default()),
         slow_start_us: 0,
         match_source_ip: false,
+        eased_max_percent: EASED_MAX_PERCENT,
         backends: backends.iter().map(|at| backend(at)).collect(),
     }
 }

@@ -35,6 +35,8 @@ pub struct PoolView {
     pub name: String,
     /// How it is probed; none: not at all.
     pub probe: Option<ProbingView>,
+    /// Soft evidence lowers shares; else it speaks against too many backends at a time.
+    pub believes_traffic: bool,
     /// Its backends, in the order of the configuration.
     pub backends: Vec<BackendView>,
 }
@@ -79,6 +81,8 @@ pub struct BackendView {
     pub busy: bool,
     /// For how long it takes no new keys, when it said so.
     pub busy_for_ms: Option<u64>,
+    /// For how long it takes half its share, because of what real requests were answered with; unless a probe says better.
+    pub eased_for_ms: Option<u64>,
     /// Since how long its slow start goes.
     pub ramping_for_ms: Option<u64>,
     /// Failures since the last good answer.
@@ -120,6 +124,7 @@ pub(super) fn backend(target: &Target, now: Now) -> BackendView {
             Busy::Until(end) => Some(end.0.saturating_sub(now.0) / 1_000),
             Busy::No | Busy::UntilGood => None,
         },
+        eased_for_ms: target.eased.map(|eased| eased.until.0.saturating_sub(now.0) / 1_000),
         ramping_for_ms: target.ramp_since().map(since),
         failures: target.failures,
         probes: target.history.view(now),

@@ -70,6 +70,7 @@ pub(super) fn specs(pools: &[Pool]) -> Vec<PoolSpec> {
         probe: pool.config.probe.clone(),
         slow_start_us: u64::from(pool.config.slow_start_s) * 1_000_000,
         match_source_ip: pool.config.match_source_ip,
+        eased_max_percent: pool.config.eased_max_percent,
         backends: pool.members.iter().map(backend_spec).collect(),
     };
     pools.iter().map(spec).collect()

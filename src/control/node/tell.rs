@@ -8,10 +8,11 @@ use crate::control::health::PoolView;
 use crate::control::summary::{key_text, rule_text};
 use crate::control::view;
 use crate::sip::Now;
-use crate::sip::balance::{KeyUse, LoadCap, Rotation, hash_key};
-use crate::sip::route::table::{Pool as TablePool, Table};
+use crate::sip::balance::{LoadCap, Rotation, Spec, hash_key};
+use crate::sip::route::table::{Action, Pool as TablePool, Rule, Table};
 
-/// Keys that are asked for the shares of a pool: a share of a tenth is off by less than a hundredth.
+/// Keys that are asked for the shares of a pool while some members take only a part of theirs: a share of a tenth is off by
+/// less than a hundredth.
 const KEYS_SAMPLED: u32 = 4_000;
 
 impl Node {
@@ -36,8 +37,10 @@ impl Node {
             runs_on: self.shards.report().lines(),
             listeners: self.config.listeners.iter().map(listener).collect(),
             pools: pools
-                .map(|(((pool, table), shares), health)| {
-                    view_pool(pool, table, shares.as_deref(), health, now)
+                .zip(0_u16..)
+                .map(|((((pool, table), shares), health), index)| view::Pool {
+                    is_routed: names(&self.config.rules, index),
+                    ..view_pool(pool, table, shares.as_deref(), health, now)
                 })
                 .collect(),
             routes: self.config.rules.iter().map(|rule| rule_text(&self.config, rule)).collect(),
@@ -62,6 +65,11 @@ impl Node {
     }
 }
 
+/// A route names the pool.
+fn names(rules: &[Rule], pool: u16) -> bool {
+    rules.iter().any(|rule| rule.action == Action::Pool(pool))
+}
+
 fn view_pool(
     pool: &Pool,
     table: &TablePool,
@@ -73,7 +81,10 @@ fn view_pool(
     let member = |(index, member): (usize, &Member)| view::Backend {
         uri: member.uri().to_owned(),
         address: member.of.address.to_string(),
-        weight: member.of.weight,
+        weight: match pool.config.balance {
+            Spec::Kamailio { algorithm: 11, .. } => member.of.rweight,
+            _ => member.of.weight,
+        },
         priority: member.of.priority,
         meter: member.meter,
         takes_new: u16::try_from(index).is_ok_and(|index| table.usable.contains(index)),
@@ -95,6 +106,8 @@ fn view_pool(
         load_cap: pool.config.load_cap.map(LoadCap::times),
         failover: pool.config.failover.map(|failover| failover.to_string()),
         probe: health.probe,
+        believes_traffic: health.believes_traffic,
+        is_routed: false,
         meter: pool.meter,
         backends: pool.members.iter().enumerate().map(member).collect(),
         leaving: pool.leaving.iter().map(leaver).collect(),
@@ -109,19 +122,21 @@ fn listener(listener: &crate::sip::route::table::Listener) -> view::Listener {
     }
 }
 
-/// For each pool of a table how much of 1 each member has of the keys; nothing where no key decides.
+/// For each pool of a table how much of 1 each member gets of what is new; nothing where load or latency decide.
 pub(super) fn shares(table: &Table) -> Vec<Option<Vec<f64>>> {
     table.pools.iter().map(shares_of).collect()
 }
 
 fn shares_of(pool: &TablePool) -> Option<Vec<f64>> {
-    if pool.balance.key_use() == KeyUse::None {
-        return None;
+    let shares = pool.balance.shares(&pool.usable)?;
+    if pool.ramp.is_empty() {
+        return Some(shares);
     }
+    let mut rotation = Rotation::new(0);
     let mut counts = vec![0_u32; pool.backends.len()];
     for number in 0..KEYS_SAMPLED {
         let key = hash_key(&[&number.to_be_bytes()]);
-        let picked = pool.pick(Some(key), &mut Rotation::new(0));
+        let picked = pool.pick(Some(key), &mut rotation);
         if let Some(count) = picked.and_then(|picked| counts.get_mut(usize::from(picked))) {
             *count += 1;
         }

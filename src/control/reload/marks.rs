@@ -108,6 +108,7 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("pool", "backends", "sip:10.0.0.2", "sip:10.0.0.3"),
     ("listen", "anycast", "anycast = false", "anycast = true"),
     ("pool", "slow_start_s", "slow_start_s = 0", "slow_start_s = 30"),
+    ("pool", "eased_max_percent", "set = 1", "set = 1\neased_max_percent = 50"),
     ("pool", "probe", "set = 1", "set = 1\nprobe = \"off\""),
     ("pool", "interval_ms", "interval_ms = 9000", "interval_ms = 8000"),
     ("pool", "timeout_ms", "timeout_ms = 900", "timeout_ms = 800"),
@@ -143,6 +144,8 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("pool", "load_cap", "set = 1", "set = 1\nload_cap = 1.25"),
     ("pool", "failover", "set = 1", "set = 1\nfailover = { on = [503] }"),
     ("admin", "listen", "127.0.0.1:9060", "127.0.0.1:9061"),
+    ("admin", "hosts", "socket = ", "hosts = [\"a.example\"]\nsocket = "),
+    ("admin", "ready_needs", "socket = ", "ready_needs = \"nothing\"\nsocket = "),
     ("admin", "socket", "sipedge.sock", "other.sock"),
     ("admin", "token", "token = \"0123456789abcdef\"", "token = \"fedcba9876543210\""),
 ];

@@ -167,6 +167,39 @@ impl Dispatcher {
         picked.or_else(|| self.default_member(usable))
     }
 
+    /// What goes to whom when each key, chance or turn comes as often as any other. `add` is given a member and its part;
+    /// none where calls or latencies decide.
+    pub(super) fn deal(
+        &self,
+        usable: &BackendSet,
+        add: &mut dyn FnMut(Option<u16>, u32),
+    ) -> Option<()> {
+        let choosable = self.choosable();
+        if choosable == 0 {
+            return Some(());
+        }
+        let picked = |start: u16| {
+            let picked = usable.next_in_ring(start % choosable, choosable);
+            picked.or_else(|| self.default_member(usable))
+        };
+        match &self.choice {
+            // A digest user decides; who has none takes a turn.
+            Choice::Hash(_) | Choice::Random => {
+                (0..choosable).for_each(|start| add(picked(start), 1));
+            }
+            Choice::RoundRobin if usable.ring(0, choosable).next().is_some() => {
+                usable.ring(0, choosable).for_each(|member| add(Some(member), 1));
+            }
+            Choice::RoundRobin | Choice::First => add(picked(0), 1),
+            Choice::Weight(slots) => slots.iter().for_each(|start| add(picked(*start), 1)),
+            Choice::RelativeWeight { rweights, .. } => {
+                (0..SLOTS).for_each(|slot| add(picked(relative_slot(rweights, usable, slot)), 1));
+            }
+            Choice::Calls(_) | Choice::Latency(_) => return None,
+        }
+        Some(())
+    }
+
     /// The fail-over list that starts with `picked`: those behind it, then those before it, and the one kept as the
     /// default at the end.
     pub(super) fn failover(&self, picked: u16, usable: &BackendSet) -> Vec<u16> {

@@ -33,6 +33,11 @@ impl Schedule {
         Self { turns: turns.into_iter().map(|(_, _, index)| index).collect() }
     }
 
+    /// The member of each turn of a round.
+    pub(super) fn turns(&self) -> &[u16] {
+        &self.turns
+    }
+
     pub(super) fn pick(&self, usable: &BackendSet, rotation: &mut Rotation) -> Option<u16> {
         let count = u16::try_from(self.turns.len()).ok()?;
         let start = rotation.position(count);

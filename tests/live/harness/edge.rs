@@ -12,8 +12,11 @@ use std::time::Duration;
 use super::kamailio::Kamailio;
 use super::metrics::{Metrics, http_body, http_post, http_status};
 use super::party::Party;
-use super::{free_address, loopback};
+use super::{free_address, loopback, wait_until};
 use crate::runner::Place;
+
+/// How long the edge may take from one reading of its counters to the next: a second, on a busy machine more.
+const READING_MAX: Duration = Duration::from_secs(20);
 
 /// What differs between the edges of the cases.
 #[derive(Debug, Clone)]
@@ -189,12 +192,25 @@ impl Edge {
         }
     }
 
-    /// Its counters; nothing from the stand-in.
+    /// Its counters as they are now; nothing from the stand-in. The edge reads them once a second for all who look: the next
+    /// reading is the first that began after this question.
     pub(crate) fn metrics(&self) -> Option<Metrics> {
         match self {
             Self::Real { admin, .. } => {
-                let text = http_body(*admin, "/metrics").expect("the edge answers /metrics");
-                Some(Metrics::parse(&text))
+                let read = || {
+                    let text = http_body(*admin, "/metrics").expect("the edge answers /metrics");
+                    let read_at =
+                        text.lines().find(|line| line.starts_with("sipedge_uptime_seconds "));
+                    (read_at.map(str::to_owned), Metrics::parse(&text))
+                };
+                let (before, mut now) = (read().0, None);
+                let is_new = wait_until(READING_MAX, || {
+                    let (read_at, metrics) = read();
+                    now = Some(metrics);
+                    read_at != before
+                });
+                assert!(is_new, "the edge reads its counters no more");
+                now
             }
             Self::Reference(_) => None,
         }

@@ -90,6 +90,8 @@ fn profiles_have_names() {
     assert_eq!(alive("404"), Alive::Listed(vec![Codes::One(404)]));
     assert_eq!(alive("\"2xx\""), Alive::Listed(vec![Codes::Class(2)]));
     assert_eq!(good(&text("slow_start_s = 30")).pools[0].slow_start_s, 30);
+    assert_eq!(good(&text("")).pools[0].eased_max_percent, 67);
+    assert_eq!(good(&text("eased_max_percent = 0")).pools[0].eased_max_percent, 0);
 }
 
 #[test]
@@ -137,6 +139,7 @@ fn single_mistakes() {
         &["15:25 timeout_ms is 2000, more than interval_ms, 1000"],
     );
     check(&text("slow_start_s = 3601"), &["15:16 slow_start_s cannot be 3601"]);
+    check(&text("eased_max_percent = 101"), &["15:21 eased_max_percent cannot be 101"]);
     check(
         &text("probe = { send_from = \"six\" }"),
         &["15:23 sip:10.0.0.1 cannot be reached from \"six\""],

@@ -1,6 +1,9 @@
 //! What moves a backend from state to state: answers to its probes, and what real traffic shows.
 //!
 //! Owns: the rules of rise and fall, and which evidence counts. Disabled backends are counted, and nothing else.
+//!
+//! What real traffic shows is soft: a 503 may be the callee's own, and anybody can write an ICMP error. It lowers a share or
+//! a state and asks for a probe; only probes take a backend out.
 
 use std::net::SocketAddr;
 
@@ -22,6 +25,14 @@ impl Target {
     /// An answer from this source is from this backend.
     pub(in super::super) fn sends_from(&self, source: SocketAddr) -> bool {
         if self.match_source_ip { source.ip() == self.address.ip() } else { source == self.address }
+    }
+
+    /// The probe under way was answered from elsewhere.
+    pub(in super::super) fn on_strange(&mut self, source: SocketAddr) {
+        self.counts.strange += 1;
+        if let Some(asked) = &mut self.asked {
+            asked.strange = Some(source);
+        }
     }
 
     /// The probe under way was answered. False when the answer is not final, so that it stays under way.
@@ -51,6 +62,7 @@ impl Target {
             }
             Judgement::Full => {
                 self.counts.full += 1;
+                self.eased = None;
                 if retry_after_seconds == 0 && self.busy == Busy::No {
                     self.set_busy(Busy::UntilGood, Reason::Full, log);
                 }
@@ -60,6 +72,10 @@ impl Target {
                 self.counts.good += 1;
                 if self.busy == Busy::UntilGood {
                     self.set_busy(Busy::No, Reason::NoLongerBusy, log);
+                }
+                if self.eased.is_some() {
+                    self.refuted_at = Some(now);
+                    self.end_ease(log);
                 }
                 self.succeed(now, status, &settings, log);
             }
@@ -81,15 +97,23 @@ impl Target {
             self.unreachable_at.map_or(now, |at| later(at, UNREACHABLE_GAP_US)).max(now);
         if let Some(asked) = &mut self.asked {
             // Perhaps it was the probe that ran into it: it waits no longer than the next such error would count.
+            // A backend that is there has this time to answer all the same.
             asked.unreachable = true;
-            asked.deadline = asked.deadline.min(counts_from);
+            let waits_until = counts_from.max(later(asked.at, UNREACHABLE_GAP_US));
+            asked.deadline = asked.deadline.min(waits_until);
             return;
         }
         if counts_from > now {
             return;
         }
         self.unreachable_at = Some(now);
-        self.fail(now, Reason::Unreachable, log);
+        let fall = self.settings.as_ref().map_or(u32::MAX, |settings| settings.fall);
+        if self.state == State::Inactive || self.failures + 1 < fall {
+            self.fail(now, Reason::Unreachable, log);
+        } else if self.state == State::Active {
+            // The last failure is the probe's to find.
+            self.set(now, State::Trying, Reason::Unreachable, log);
+        }
         if self.state != State::Inactive {
             self.hurry(now);
         }
@@ -114,12 +138,18 @@ impl Target {
         self.hurry(now);
     }
 
-    /// A real request was answered with 503 and Retry-After. That is honoured, and no failure.
+    /// A real request was answered with 503 and Retry-After, by the backend or by a callee behind it: nobody can tell. When a
+    /// probe has just said that all is well, it is not asked again for an interval.
     pub(in super::super) fn on_busy(&mut self, now: Now, retry_after_seconds: u32, log: &mut Log) {
         self.counts.busy += 1;
-        if retry_after_seconds > 0 {
-            self.busy_for(now, retry_after_seconds, log);
+        let interval_us = self.settings.as_ref().map_or(0, |settings| settings.interval_us);
+        let is_refuted = self.refuted_at.is_some_and(|at| now < later(at, interval_us));
+        let is_told = self.state == State::Disabled || self.busy != Busy::No;
+        if retry_after_seconds == 0 || is_refuted || is_told {
+            return;
         }
+        self.ease(now, retry_after_seconds, log);
+        self.hurry(now);
     }
 
     pub(super) fn fail(&mut self, now: Now, reason: Reason, log: &mut Log) {

@@ -21,7 +21,7 @@ pub(super) fn later(now: Now, us: u64) -> Now {
 }
 
 impl Target {
-    /// When something ends by itself: a probe's time, a busy time, a step of the slow start.
+    /// When something ends by itself: a probe's time, a busy time, an eased time, a step of the slow start.
     pub(in super::super) fn timer(&self) -> Option<Now> {
         let asked = self.asked.map(|asked| asked.deadline);
         let busy = match self.busy {
@@ -29,7 +29,8 @@ impl Target {
             Busy::No | Busy::UntilGood => None,
         };
         let ramp = self.ramp.map(|ramp| ramp.step);
-        [asked, busy, ramp].into_iter().flatten().min()
+        let eased = self.eased.map(|eased| eased.until);
+        [asked, busy, ramp, eased].into_iter().flatten().min()
     }
 
     /// When it wants to be probed.
@@ -48,7 +49,10 @@ impl Target {
                 self.counts.timeouts += 1;
                 self.latency.add_timeout();
                 let waited = asked.deadline.0.saturating_sub(asked.at.0);
-                (Outcome::Timeout, Reason::Timeout(waited / 1_000))
+                let reason = asked.strange.map_or(Reason::Timeout(waited / 1_000), |source| {
+                    Reason::AnsweredFrom { source, asked: self.address }
+                });
+                (Outcome::Timeout, reason)
             };
             self.history.push(Probed { at: asked.at, outcome });
             self.fail(now, reason, log);
@@ -56,6 +60,9 @@ impl Target {
         }
         if matches!(self.busy, Busy::Until(end) if end <= now) {
             self.set_busy(Busy::No, Reason::NoLongerBusy, log);
+        }
+        if self.eased.is_some_and(|eased| eased.until <= now) {
+            self.end_ease(log);
         }
         if let Some(ramp) = self.ramp.filter(|ramp| ramp.step <= now) {
             let end = later(ramp.since, self.slow_start_us);
@@ -74,7 +81,8 @@ impl Target {
     pub(in super::super) fn ask(&mut self, now: Now) -> u32 {
         let timeout = self.settings.as_ref().map_or(0, |settings| settings.timeout_us);
         let deadline = later(now, timeout);
-        self.asked = Some(Asked { transaction: None, at: now, deadline, unreachable: false });
+        self.asked =
+            Some(Asked { transaction: None, at: now, deadline, unreachable: false, strange: None });
         self.probe_due = None;
         self.sent_at = Some(now);
         self.sequence = self.sequence.wrapping_add(1) & 0x7fff_ffff;

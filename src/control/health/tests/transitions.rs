@@ -113,12 +113,34 @@ fn each_way_from_state_to_state() {
                 "trying>active: 200 to a probe",
             ],
         ),
-        (&[Busy(30)], State::Active, &["active>active: 503: no new keys for 30 s"]),
+        (
+            &[Busy(30)],
+            State::Active,
+            &["active>active: 503 to a request: half its share for 30 s, or until a good probe"],
+        ),
         (&[Busy(0)], State::Active, &[]),
         (
             &[Busy(30), Busy(30), Busy(10)],
             State::Active,
-            &["active>active: 503: no new keys for 30 s"],
+            &["active>active: 503 to a request: half its share for 30 s, or until a good probe"],
+        ),
+        // Probes decide.
+        (
+            &[Busy(30), Probed(200), Busy(30)],
+            State::Active,
+            &[
+                "active>active: 503 to a request: half its share for 30 s, or until a good probe",
+                "active>active: takes its whole share again",
+            ],
+        ),
+        (
+            &[Busy(30), Later(503, 7)],
+            State::Trying,
+            &[
+                "active>active: 503 to a request: half its share for 30 s, or until a good probe",
+                "active>trying: 503 to a probe",
+                "trying>trying: 503: no new keys for 7 s",
+            ],
         ),
         (
             &[Later(503, 7)],
@@ -239,20 +261,26 @@ fn full_is_alive_and_takes_no_new_keys() {
 
 #[test]
 fn busy_ends_by_itself_and_is_bounded() {
-    let mut bench = Bench::one(|spec| spec.probe = None);
-    bench.health.on_busy(bench.now, address(A), u32::MAX);
-    assert!(!bench.standing().takes_new);
-    assert_eq!(bench.health.next_due(), Some(bench.now.plus_seconds(u64::from(BUSY_SECONDS_MAX))));
-    bench.pass(u64::from(BUSY_SECONDS_MAX) * SECOND);
+    let mut bench = Bench::one(|spec| spec.probe.as_mut().expect("on").alive = Alive::FreeSwitch);
+    bench.until_probe();
+    bench.answer(503, u32::MAX);
+    let end = bench.now.plus_seconds(u64::from(BUSY_SECONDS_MAX));
+    while bench.now < end {
+        assert!(!bench.standing().takes_new);
+        bench.probed(200);
+    }
     assert!(bench.standing().takes_new);
-    assert_eq!(bench.health.next_due(), None);
 
     // The later end counts, whichever was said first.
-    bench.health.on_busy(bench.now, address(A), 30);
-    bench.health.on_busy(bench.now, address(A), 10);
-    bench.pass(29 * SECOND);
-    assert!(!bench.standing().takes_new);
-    bench.pass(SECOND);
+    bench.until_probe();
+    bench.answer(503, 30);
+    let end = bench.now.plus_seconds(30);
+    bench.until_probe();
+    bench.answer(503, 1);
+    while bench.now < end {
+        assert!(!bench.standing().takes_new);
+        bench.probed(200);
+    }
     assert!(bench.standing().takes_new);
 }
 

@@ -41,6 +41,7 @@ fn pool(balance: Spec, backends: &[&str]) -> Pool {
         match_source_ip: false,
         probe: None,
         slow_start_s: 0,
+        eased_max_percent: 67,
         failover: None,
         load_cap: None,
     }
