@@ -351,8 +351,7 @@ impl<'a> Turn<'a> {
     fn follow(&mut self, way: Way, mut pass: Pass<'a, '_>) -> Verdict {
         let key = self.table.ring.newest();
         match way {
-            Way::Own if self.table.is_draining => self.unavailable(),
-            Way::Own => self.refuse(Refusal::new(200, phrase(200))),
+            Way::Own => self.own_options(),
             Way::Refuse(refusal, rule) => {
                 self.outbox.decision.rule = rule;
                 self.refuse(refusal)

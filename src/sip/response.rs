@@ -51,15 +51,24 @@ pub fn target(via: &Via, source: SocketAddr) -> SocketAddr {
 pub struct Answer {
     /// Status, phrase and field to blame.
     pub refusal: Refusal,
-    /// A `Retry-After`, in seconds.
+    /// A `Retry-After` of so many seconds at least and twice as many at most: phones that were refused together do not come
+    /// back together. A retransmission gets the same.
     pub retry_after_seconds: Option<u32>,
     /// List what Proxy-Require asks for as `Unsupported` (RFC 3261 16.3 step 5).
     pub lists_unsupported: bool,
+    /// Say what we take (RFC 3261 11.2). Allow lists the methods that are known to be passed on: a proxy takes any, but
+    /// monitors look for it.
+    pub tells_abilities: bool,
 }
+
+/// What a 200 to an OPTIONS says besides. Path is the one extension that we have a part in (RFC 3327).
+const ABILITIES: &[u8] = b"Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, SUBSCRIBE, NOTIFY, PUBLISH, MESSAGE, INFO, \
+PRACK, UPDATE, REFER\r\nAccept: */*\r\nSupported: path\r\n";
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, retry_after_seconds: None, lists_unsupported: refusal.status == 420 }
+        let lists_unsupported = refusal.status == 420;
+        Self { refusal, retry_after_seconds: None, lists_unsupported, tells_abilities: false }
     }
 }
 
@@ -85,7 +94,11 @@ impl Answer {
                 out.extend_from_slice(b"\r\n");
             }
         }
-        if let Some(seconds) = self.retry_after_seconds {
+        if self.tells_abilities {
+            out.extend_from_slice(ABILITIES);
+        }
+        if let Some(least) = self.retry_after_seconds {
+            let seconds = least.saturating_add(jitter(tag_key.1, least));
             out.extend_from_slice(b"Retry-After: ");
             out.extend_from_slice(decimal(seconds, &mut [0; 10]));
             out.extend_from_slice(b"\r\n");
@@ -114,6 +127,12 @@ impl Answer {
         }
         out.extend_from_slice(b"\r\n");
     }
+}
+
+/// From 0 to `most`, by the transaction's hash.
+fn jitter(transaction: u64, most: u32) -> u32 {
+    let parts = u64::from(most) + 1;
+    u32::try_from((transaction >> 32) * parts >> 32).unwrap_or(most)
 }
 
 /// All Via fields in order, the top one with `received` and `rport` filled in.

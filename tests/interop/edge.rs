@@ -105,7 +105,7 @@ impl Shape {
             domains: vec![],
             action: self.reply.map_or(Action::Pool(0), Action::Reply),
             record_route: self.own_routes,
-            path: if self.own_routes { PathPolicy::Supported } else { PathPolicy::Never },
+            path: if self.own_routes { PathPolicy::Always } else { PathPolicy::Never },
         };
         Table::new(Parts {
             shards: 1,
@@ -211,6 +211,12 @@ impl Ours {
         let via = take_line(&mut behind);
         assert!(via.starts_with("Via: SIP/2.0/UDP "), "{text}");
         assert!(via.contains(";branch=z9hG4bK~e~") && via.contains(";e="), "{text}");
+        // What goes with the Path of a phone that does not say it: `path = "always"`.
+        if let Some(below) = behind.strip_prefix("Supported: path\r\n")
+            && own_route(below).is_some()
+        {
+            behind = below;
+        }
         let (mut routes, mut routes_name) = (Vec::new(), String::new());
         while let Some((name, uri)) = own_route(behind) {
             take_line(&mut behind);

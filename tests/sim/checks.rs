@@ -126,7 +126,11 @@ impl Pass<'_> {
         let passed = vias.iter().filter(|via| own.iter().any(|own| sent_by(via) == own)).count();
         let by_turns = self.plan.balance == "round-robin" && text.method() == "CANCEL";
         let holds = match answer.status() {
-            200 => text.method() == "OPTIONS" && !text.uri().contains('@'),
+            // RFC 3261 11.2: what an INVITE would get. With two pools the other one may serve it.
+            200 => {
+                let serves = !self.usable.is_empty() || self.plan.is_split;
+                text.method() == "OPTIONS" && !text.uri().contains('@') && serves
+            }
             483 => text.one("Max-Forwards") == "0",
             482 => passed >= 2,
             503 => self.usable.is_empty() && !self.is_from_backend(),

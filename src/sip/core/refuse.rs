@@ -17,11 +17,20 @@ impl Turn<'_> {
         }
     }
 
+    /// An OPTIONS to the edge gets what an INVITE would (RFC 3261 11.2): whoever watches us sees that no call can pass.
+    pub(super) fn own_options(&mut self) -> Verdict {
+        if self.table.is_draining || !self.table.can_serve(self.peer.listener) {
+            return self.unavailable();
+        }
+        let answer =
+            Answer { tells_abilities: true, ..Answer::from(Refusal::new(200, phrase(200))) };
+        self.answer(&answer, self.table.ring.newest())
+    }
+
     pub(super) fn unavailable(&mut self) -> Verdict {
         let answer = Answer {
-            refusal: Refusal::new(503, phrase(503)),
             retry_after_seconds: Some(self.table.limits.retry_after_seconds),
-            lists_unsupported: false,
+            ..Answer::from(Refusal::new(503, phrase(503)))
         };
         self.answer(&answer, self.table.ring.newest())
     }

@@ -165,6 +165,8 @@ pub struct Table {
     pub counts_calls: bool,
     /// The fields that keys are made from and that nobody else looks at.
     pub watched: Arc<Watched>,
+    /// By [`ListenerId`], a bit each: a rule for it leads to a pool that can take a call, or none leads to a pool at all.
+    serving: u64,
     aliases: Vec<Domain>,
     /// By [`ListenerId`]: what is compared and written for every message.
     own: Vec<Own>,
@@ -268,6 +270,7 @@ impl Table {
             host: Domain::from(listener.host.as_str()),
         };
         Self {
+            serving: serving(&parts),
             counts_requests: parts.pools.iter().any(|pool| pool.counts() == Counts::Requests),
             counts_calls: parts.pools.iter().any(|pool| pool.counts() == Counts::Calls),
             own: parts.listeners.iter().map(own).collect(),
@@ -296,6 +299,13 @@ impl Table {
             && self.listeners == other.listeners
             && self.aliases == other.aliases
             && self.ring == other.ring
+    }
+
+    /// An INVITE that comes in by this listener can find a backend. A listener whose rules name no pool is not there for
+    /// calls, and counts as one that can.
+    #[must_use]
+    pub fn can_serve(&self, id: ListenerId) -> bool {
+        self.serving >> (id.0 & 63) & 1 == 1
     }
 
     /// The listener.
@@ -409,6 +419,20 @@ impl Table {
         let place = self.listeners.iter().position(wanted)?;
         u8::try_from(place).ok().map(ListenerId)
     }
+}
+
+fn serving(parts: &Parts) -> u64 {
+    let can_serve = |id: &ListenerId| {
+        let by = |rule: &&Rule| rule.listeners.is_empty() || rule.listeners.contains(id);
+        let mut pools = parts.rules.iter().filter(by).filter_map(|rule| match rule.action {
+            Action::Pool(pool) => parts.pools.get(usize::from(pool)),
+            _ => None,
+        });
+        let Some(first) = pools.next() else { return true };
+        first.has_choice() || pools.any(Pool::has_choice)
+    };
+    let ids = (0..).map(ListenerId).take(parts.listeners.len());
+    ids.filter(can_serve).fold(0, |bits, id| bits | 1 << id.0)
 }
 
 fn lookup(sorted: &[(Rank, BackendRef)], key: Rank) -> Option<BackendRef> {

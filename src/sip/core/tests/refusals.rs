@@ -30,6 +30,26 @@ fn refusals() {
 }
 
 #[test]
+fn options_to_the_edge_are_answered_as_an_invite_would_be() {
+    let ping =
+        |parts: Parts| World::new(parts).send(&request("OPTIONS", "sip:192.0.2.1", ""), PHONE, 0);
+    let well = ping(parts("rendezvous")).text;
+    assert!(well.starts_with("SIP/2.0 200 OK\r\n"));
+    for (name, has) in [("Allow", "INVITE"), ("Accept", "*/*"), ("Supported", "path")] {
+        assert!(values(&well, name)[0].contains(has), "{name}: {well}");
+    }
+    let mut spare = parts("rendezvous");
+    spare.pools[0].usable = BackendSet::empty();
+    spare.pools.push(pool("spare", "rendezvous", &["10.0.0.8:5060"]));
+    spare.rules.push(rule(Action::Pool(1)));
+    assert!(ping(spare).text.starts_with("SIP/2.0 200 "), "one of its pools can serve");
+    let mut refusing = parts("rendezvous");
+    refusing.pools[0].usable = BackendSet::empty();
+    refusing.rules = vec![rule(Action::Reply(403))];
+    assert!(ping(refusing).text.starts_with("SIP/2.0 200 "), "it is not there for calls");
+}
+
+#[test]
 fn answers_and_their_acks() {
     let mut world = World::new(parts("rendezvous"));
     let invite = request("INVITE", "sip:bob@example.com", "Proxy-Require: foo\r\n");
@@ -56,7 +76,19 @@ fn no_pool_no_rule_no_backend() {
     let mut world = World::new(none);
     let answer = world.send(&request("INVITE", "sip:b@e", ""), PHONE, 0);
     assert!(answer.text.starts_with("SIP/2.0 503 Service Unavailable\r\n"));
-    assert_eq!(values(&answer.text, "Retry-After"), ["5"]);
+    let seconds = |text: &str| values(text, "Retry-After")[0].parse::<u32>().expect("a number");
+    assert!((5..=10).contains(&seconds(&answer.text)), "{}", answer.text);
+    let call =
+        |number: u32| request("INVITE", "sip:b@e", "").replace("phone1", &format!("phone{number}"));
+    let again = world.send(&request("INVITE", "sip:b@e", ""), PHONE, 0);
+    assert_eq!(again.text, answer.text, "a retransmission gets the same");
+    let all: std::collections::BTreeSet<_> =
+        (0..200).map(|number| seconds(&world.send(&call(number), PHONE, 0).text)).collect();
+    assert_eq!(all.into_iter().collect::<Vec<_>>(), [5, 6, 7, 8, 9, 10]);
+    // RFC 3261 11.2: the status that an INVITE would get.
+    let ping = world.send(&request("OPTIONS", "sip:192.0.2.1", ""), PHONE, 0);
+    assert!(ping.text.starts_with("SIP/2.0 503 "), "{}", ping.text);
+    assert!((5..=10).contains(&seconds(&ping.text)));
 
     let mut ruled = parts("rendezvous");
     ruled.rules = vec![
