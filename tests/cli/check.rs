@@ -32,7 +32,7 @@ fn every_configuration_that_we_ship_can_run() {
             count += 1;
         }
     }
-    assert_eq!(count, 5);
+    assert_eq!(count, 7);
 }
 
 #[test]
