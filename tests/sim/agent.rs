@@ -110,6 +110,9 @@ impl Agent {
         text.add("Call-ID", format!("c{unique}-{}@model", self.random.below(1 << 20)));
         text.add("CSeq", format!("1 {method}"));
         text.add("Contact", self.contact());
+        // What some pools make their key of. A CANCEL and the ACK of a failure have neither (RFC 3261 9.1, 17.1.1.3).
+        text.add("X-Tenant", format!("tenant-{}", self.user));
+        text.add("Proxy-Authorization", format!("Digest username={}", self.user));
         text
     }
 

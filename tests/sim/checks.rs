@@ -97,9 +97,9 @@ impl Pass<'_> {
         is_forged: bool,
     ) -> Judged {
         let is_ack = text.is_request() && text.method() == "ACK";
-        let by_turns = self.plan.balance == "round-robin" && reason == DropReason::AckUnroutable;
+        let is_lost = reason == DropReason::AckUnroutable && self.is_forgotten(ledger, text);
         let nobody = self.usable.is_empty() && reason == DropReason::AckUnroutable;
-        let may = is_forged || is_ack && (by_turns || nobody);
+        let may = is_forged || is_ack && (is_lost || nobody);
         if may && !is_forged {
             ledger.count("ACK dropped: nothing is promised for it");
             ledger.lose(&text.transaction(), text.call_id());
@@ -124,7 +124,7 @@ impl Pass<'_> {
         let vias = text.all("Via");
         let own = self.plan.own();
         let passed = vias.iter().filter(|via| own.iter().any(|own| sent_by(via) == own)).count();
-        let by_turns = self.plan.balance == "round-robin" && text.method() == "CANCEL";
+        let is_lost = text.method() == "CANCEL" && self.is_forgotten(ledger, text);
         let holds = match answer.status() {
             // RFC 3261 11.2: what an INVITE would get. With two pools the other one may serve it.
             200 => {
@@ -134,7 +134,7 @@ impl Pass<'_> {
             483 => text.one("Max-Forwards") == "0",
             482 => passed >= 2,
             503 => self.usable.is_empty() && !self.is_from_backend(),
-            481 => by_turns,
+            481 => is_lost,
             _ => false,
         };
         let what = match answer.status() {
@@ -142,13 +142,20 @@ impl Pass<'_> {
             483 => "own answer: 483",
             482 => "own answer: 482, a loop",
             503 => "own answer: 503, nobody is usable",
-            _ => "own answer: 481, by turns and forgotten",
+            _ => "own answer: 481, no key and forgotten",
         };
         ledger.count(what);
         if matches!(answer.status(), 481 | 482 | 503) {
             ledger.exempt(&text.transaction(), text.call_id());
         }
         must(holds, Invariant::OwnAnswer, || self.show())
+    }
+
+    /// An ACK or a CANCEL without a key, and the edge need not remember the backend of its INVITE.
+    fn is_forgotten(&self, ledger: &Ledger, text: &Text) -> bool {
+        let edge = (self.edge, self.epoch);
+        !self.plan.picks_by_key(text.method())
+            && !(self.keeps && ledger.remembers(&text.branch(), edge, self.at_local))
     }
 
     fn forwarded(
@@ -207,7 +214,7 @@ impl Pass<'_> {
             method: text.method().to_owned(),
             is_balanced,
             is_picked: self.outcome.cause != Cause::Transaction,
-            by_key: self.plan.balance != "round-robin" && !self.outcome.is_capped,
+            by_key: self.plan.picks_by_key(text.method()) && !self.outcome.is_capped,
         };
         if self.outcome.is_capped {
             ledger.count("moved by a load cap");

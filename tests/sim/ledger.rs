@@ -34,6 +34,17 @@ pub(crate) struct Way {
     pub(crate) by_key: bool,
 }
 
+impl Way {
+    /// Its edge remembers it: a backend was picked, and ACK and CANCEL begin nothing.
+    fn starts_memory(&self) -> bool {
+        self.is_picked && !matches!(self.method.as_str(), "ACK" | "CANCEL")
+    }
+
+    fn remembered_us(&self) -> u64 {
+        REMEMBERED_US[usize::from(self.method != "INVITE")]
+    }
+}
+
 /// What the edge of a way can be held to.
 #[derive(Debug)]
 pub(crate) struct Promises<'a> {
@@ -140,6 +151,13 @@ impl Ledger {
         Ok(())
     }
 
+    /// This edge has picked a backend for this transaction in this life, and has to know it still.
+    pub(crate) fn remembers(&self, came: &str, edge: (usize, u32), at_local: u64) -> bool {
+        let ways = self.ways.get(came).into_iter().flatten();
+        let is_its = |w: &&Way| w.starts_memory() && (w.edge, w.epoch) == edge;
+        ways.filter(is_its).any(|w| at_local.saturating_sub(w.at_local) < w.remembered_us())
+    }
+
     /// The promise for copies of one request (its retransmissions and duplicates; for an INVITE also its CANCEL and the
     /// ACK of a failure). Two copies take the same way, with the same branch, when one of these holds:
     /// 1. A token or a Route names the next hop. The way is always the same, the branch while the sealing key is.
@@ -169,13 +187,11 @@ impl Ledger {
         let &Promises { keeps, down, has_choice } = promises;
         let answered = self.answers.get(&(came.to_owned(), (way.edge, way.epoch))).copied();
         let earlier = self.ways.entry(came.to_owned()).or_default();
-        let window = REMEMBERED_US[usize::from(way.method != "INVITE")];
-        let is_same_node = |w: &&Way| {
-            let remembers = w.is_picked && !matches!(w.method.as_str(), "ACK" | "CANCEL");
-            remembers && (w.edge, w.epoch) == (way.edge, way.epoch)
-        };
+        let window = way.remembered_us();
+        let is_same_node =
+            |w: &&Way| w.starts_memory() && (w.edge, w.epoch) == (way.edge, way.epoch);
         let remembered = earlier.iter().rev().find(is_same_node).map(|w| {
-            let window = window.min(REMEMBERED_US[usize::from(w.method != "INVITE")]);
+            let window = window.min(w.remembered_us());
             (w, window, way.at_local.saturating_sub(w.at_local))
         });
         let memory = remembered.filter(|(_, window, age)| keeps && age < window).map(|(w, ..)| w);

@@ -81,7 +81,9 @@ impl PhoneNode {
 
     pub(crate) fn call(&mut self, now: u64, user: &str, cancels: bool, fx: &mut Effects) {
         let to = format!("sip:{user}@example.com");
-        let invite = self.agent.fresh("INVITE", &to, &to);
+        // Dialled by another name: the To URI is not the Request-URI, as after a redirection.
+        let dialled = format!("sip:name-of-{user}@example.com");
+        let invite = self.agent.fresh("INVITE", &to, &dialled);
         self.agent.call(now, invite, cancels, fx);
     }
 

@@ -58,6 +58,9 @@ impl Plan {
             1 => ("kamailio:0", KeySource::CallId),
             2 | 3 | CAPPED => ("rendezvous", KeySource::Aor),
             4 => ("rendezvous", KeySource::From),
+            6 => ("rendezvous", KeySource::Header("X-Tenant".to_owned())),
+            7 => ("kamailio:5", KeySource::AuthUser),
+            8 => ("rendezvous", KeySource::Presentity),
             _ => ("rendezvous", KeySource::CallId),
         };
         let is_fair = random.permille(300);
@@ -88,6 +91,17 @@ impl Plan {
 
     pub(crate) fn private(&self) -> SocketAddr {
         address(if self.has_private { PRIVATE } else { PUBLIC })
+    }
+
+    /// The key is made of a field that a CANCEL and the ACK of a failure lack: who has not seen their INVITE cannot know it.
+    pub(crate) fn is_lacking_key(&self, method: &str) -> bool {
+        let lacks = matches!(self.key, KeySource::Header(_) | KeySource::AuthUser);
+        lacks && matches!(method, "ACK" | "CANCEL")
+    }
+
+    /// The pool picks by key, and this request has what the key is made of.
+    pub(crate) fn picks_by_key(&self, method: &str) -> bool {
+        self.balance != "round-robin" && !self.is_lacking_key(method)
     }
 
     /// `host:port` that mean the edge.

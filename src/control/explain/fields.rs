@@ -126,17 +126,17 @@ pub(super) fn key_value(message: &Message<'_>, pool: &Pool) -> String {
         StartLine::Request { uri, .. } => uri.of(message.bytes),
         StartLine::Status { .. } => b"",
     };
-    let is_register = match message.start_line() {
-        StartLine::Request { method, .. } => {
-            Method::from_bytes(method.of(message.bytes)) == Method::Register
-        }
-        StartLine::Status { .. } => false,
+    let method = match message.start_line() {
+        StartLine::Request { method, .. } => Method::from_bytes(method.of(message.bytes)),
+        StartLine::Status { .. } => Method::Other,
     };
+    let is_register = method == Method::Register;
     let credentials = || match message.value(FieldName::ProxyAuthorization) {
         b"" => message.value(FieldName::Authorization),
         value => value,
     };
     let to_tag = message.name_addr(FieldName::To).is_ok_and(|to| !to.tag.is_empty());
+    let is_ack = method == Method::Ack;
     let source = match pool.balance.key_use() {
         KeyUse::None => return "none".to_owned(),
         KeyUse::Sip | KeyUse::Kamailio(KeyFrom::Configured) => pool.key.clone(),
@@ -153,7 +153,7 @@ pub(super) fn key_value(message: &Message<'_>, pool: &Pool) -> String {
         KeySource::RequestUri => request_uri(),
         KeySource::Aor if is_register => message.value(FieldName::To),
         KeySource::Aor => request_uri(),
-        KeySource::Presentity if to_tag => message.value(FieldName::To),
+        KeySource::Presentity if to_tag && !is_ack => message.value(FieldName::To),
         KeySource::Presentity => request_uri(),
         KeySource::AuthUser => credentials(),
         KeySource::Source => return "source: the sender's address".to_owned(),

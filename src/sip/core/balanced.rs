@@ -32,8 +32,9 @@ impl<'a> Turn<'a> {
             return self.balance_held((pool_index, pool, policy), number, newest_id, pass);
         }
         let counts = pool.counts() != Counts::Nothing;
-        // Without a key, chance chose, and under a cap the load; a key alone gives the same backend while the table stands.
-        let by_key = number.is_some() && !counts;
+        // Without a key, chance chose, and under a cap the load; a key alone gives the same backend while the table stands, if
+        // the CANCEL and the ACK have it, too.
+        let by_key = number.is_some() && !counts && pool.is_key_carried_by_cancel();
         let is_looked_up = self.transactions.is_watching(self.now) || !by_key;
         if is_looked_up
             && let Some((key, id, recent)) = self.recent(pass.fields, newest_id)

@@ -15,6 +15,7 @@ mod counted;
 mod dialogs;
 mod failover;
 mod held;
+mod keys;
 mod messages;
 mod refusals;
 mod registers;

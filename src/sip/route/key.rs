@@ -57,7 +57,10 @@ impl Keyed<'_> {
                 self.address_of_record(self.uri_in(self.to.uri)?)
             }
             KeySource::Aor => self.address_of_record(self.uri),
-            KeySource::Presentity if self.to.tag.is_empty() => self.address_of_record(self.uri),
+            // An ACK has a To tag always, and the Request-URI of its INVITE (RFC 3261 17.1.1.3).
+            KeySource::Presentity if self.to.tag.is_empty() || self.method == Method::Ack => {
+                self.address_of_record(self.uri)
+            }
             KeySource::Presentity => self.address_of_record(self.uri_in(self.to.uri)?),
             KeySource::AuthUser => self.auth_user().map(|user| hash_key(&[user])),
             KeySource::Source => Some(match self.source.ip() {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::super::failover::Failover;
+use crate::sip::balance::kamailio::KeyFrom;
 use crate::sip::balance::{
     BackendSet, Balance, Candidate, Counts, KeyUse, LoadCap, Part, Placed, Ramp, Rotation,
 };
@@ -32,6 +33,21 @@ pub enum KeySource {
     Source,
     /// The value of a field, by name (any case).
     Header(String),
+}
+
+impl KeySource {
+    /// A CANCEL and the ACK of a failure give the key that their INVITE gave. They repeat its Request-URI, From, To but for the tag,
+    /// and Call-ID, and need not repeat any other field (RFC 3261 9.1, 17.1.1.3). The presentity of an INVITE within a dialog
+    /// is its To, and an ACK does not say whether its INVITE was one.
+    #[must_use]
+    pub const fn is_carried_by_cancel(&self) -> bool {
+        match self {
+            Self::CallId | Self::From | Self::To | Self::RequestUri | Self::Aor | Self::Source => {
+                true
+            }
+            Self::Presentity | Self::AuthUser | Self::Header(_) => false,
+        }
+    }
 }
 
 /// A SIP server behind us.
@@ -170,6 +186,19 @@ impl Pool {
     #[must_use]
     pub fn is_keyed(&self) -> bool {
         self.balance.key_use() != KeyUse::None
+    }
+
+    /// See [`KeySource::is_carried_by_cancel`]: where this is false, a CANCEL finds its INVITE's backend by memory only.
+    #[must_use]
+    pub fn is_key_carried_by_cancel(&self) -> bool {
+        match self.balance.key_use() {
+            KeyUse::None => false,
+            KeyUse::Sip | KeyUse::Kamailio(KeyFrom::Configured) => self.key.is_carried_by_cancel(),
+            KeyUse::Kamailio(KeyFrom::AuthUser) => false,
+            KeyUse::Kamailio(
+                KeyFrom::CallId | KeyFrom::FromUri | KeyFrom::ToUri | KeyFrom::RequestUri,
+            ) => true,
+        }
     }
 
     /// Somebody may be given new keys.
