@@ -22,6 +22,7 @@ use super::transaction::{AddressNumber, INVITE_SECONDS, REQUEST_SECONDS, Recent,
 use super::{BackendRef, Cause, DropReason, Now, Peer, Received, Target, Verdict, probe};
 use counted::Counted;
 
+mod addressed;
 mod again;
 mod balanced;
 mod capped;
@@ -226,10 +227,7 @@ impl<'a> Turn<'a> {
         }
         let unit = self.received.unit;
         match response::way(self.table, &self.message, unit, &mut self.outbox.edits) {
-            Err(DropReason::ResponseViaLast) => {
-                let of_cancel = if self.holds_any() { self.cancel_answer(code) } else { None };
-                of_cancel.unwrap_or_else(|| self.probe_answer())
-            }
+            Err(DropReason::ResponseViaLast) => self.response_to_us(code),
             Err(reason) => Verdict::Drop(reason),
             Ok(response::Way { transmit, method, branch }) => {
                 let decision = &mut self.outbox.decision;
@@ -260,21 +258,6 @@ impl<'a> Turn<'a> {
                 self.send(transmit)
             }
         }
-    }
-
-    /// A response that only we are left to read: the answer to a probe, or nothing that we asked for.
-    #[cold]
-    fn probe_answer(&mut self) -> Verdict {
-        let Some((transaction, method)) = probe::answered(self.table, &self.message) else {
-            return Verdict::Drop(DropReason::ResponseViaLast);
-        };
-        let decision = &mut self.outbox.decision;
-        decision.method = method;
-        decision.origin = self.peer.backend;
-        decision.cause = Cause::Probe;
-        decision.transaction = transaction;
-        decision.retry_after_seconds = probe::retry_after_seconds(&self.message);
-        Verdict::Absorb
     }
 
     fn request(&mut self) -> Verdict {

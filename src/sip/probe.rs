@@ -1,7 +1,7 @@
 //! Probes: the request that asks a backend whether it is alive, and the proof that a response answers one.
 //!
 //! Owns: what a probe says, and its branch: ours as any other, with the hash of a transaction that has no Via below ours (no
-//! branch, no sent-by). A request that we send on has both, so neither can be taken for the other; the branch brings
+//! branch, no sent-by). A request that we send on has one of them, so neither can be taken for the other; the branch brings
 //! the answer to the shard that sent the probe. Knows nothing of when to probe, nor what an answer means.
 
 use super::admit::duplicate;
@@ -14,6 +14,9 @@ use super::{Cause, Decision, ListenerId};
 
 /// No Retry-After is taken for longer: a day. Who acts on it has a bound of its own.
 pub const RETRY_AFTER_SECONDS_MAX: u32 = 86_400;
+
+/// What stands in our Via parameter of a probe where that of other requests seals the address of whoever gets the response.
+pub const NO_TARGET: u64 = 0;
 
 /// RFC 3261 8.1.1.6.
 const MAX_FORWARDS: u32 = 70;
@@ -58,7 +61,7 @@ pub fn write(table: &Table, request: &ProbeRequest<'_>, out: &mut Vec<u8>) -> u6
     let transaction = fields.hash(key);
     let mut tail = VIA_TAIL;
     // The parameter beside the branch says where a response goes on to: this one has arrived.
-    let edge = EdgeParameter { listener: request.listener, target: 0, loop_value: 0 };
+    let edge = EdgeParameter { listener: request.listener, target: NO_TARGET, loop_value: 0 };
     write_via_tail(&mut tail, transaction, key, request.shard, &edge);
     let branch = String::from_utf8_lossy(&tail[..BRANCH_BYTES]);
     let own = format!("sip:sipedge@{host}");

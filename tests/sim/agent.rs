@@ -45,6 +45,10 @@ pub(crate) struct Agent {
     pub(crate) style: Style,
     pub(crate) asks_rport: bool,
     pub(crate) is_backend: bool,
+    /// Its 100 Trying has the top Via only, as FreeSWITCH writes it.
+    pub(crate) is_terse: bool,
+    /// What it sends behind an INVITE shows this in its Via: it has learnt from rport how others see it.
+    pub(crate) learned: Option<SocketAddr>,
     /// No new calls, no mid-dialog requests: the world comes to its end.
     pub(crate) is_closing: bool,
     pub(crate) random: Random,
@@ -65,6 +69,8 @@ impl Agent {
             style: Style::default(),
             asks_rport: true,
             is_backend: false,
+            is_terse: false,
+            learned: None,
             is_closing: false,
             random: Random::new(id as u64),
             clients: BTreeMap::new(),

@@ -85,6 +85,12 @@ impl Pass<'_> {
     }
 
     fn absorbed(&self, ledger: &mut Ledger, text: &Text) -> Judged {
+        let is_terse = text.status() == 100 && text.all("Via").len() == 1;
+        if is_terse && self.is_from_backend() {
+            ledger.count("100 with one Via");
+            ledger.answered_as(&text.branch(), (self.edge, self.epoch), self.at_local);
+            return Ok(());
+        }
         ledger.count("ACK of our own answer");
         must(text.method() == "ACK" && text.is_request(), Invariant::NoDrop, || self.show())
     }
@@ -154,8 +160,8 @@ impl Pass<'_> {
     /// An ACK or a CANCEL without a key, and the edge need not remember the backend of its INVITE.
     fn is_forgotten(&self, ledger: &Ledger, text: &Text) -> bool {
         let edge = (self.edge, self.epoch);
-        !self.plan.picks_by_key(text.method())
-            && !(self.keeps && ledger.remembers(&text.branch(), edge, self.at_local))
+        let remembers = self.keeps && ledger.remembers(&text.branch(), edge, self.at_local);
+        !self.plan.picks_by_key(text.method()) && !remembers
     }
 
     fn forwarded(

@@ -133,7 +133,8 @@ impl Agent {
         client.next = now + GIVE_UP_US;
         fx.at(client.next, Timer::Client(key.to_owned()));
         let (request, to) = (client.request.clone(), client.to);
-        let cancel = follow_up(&request, "CANCEL", request.one("To"));
+        let mut cancel = follow_up(&request, "CANCEL", request.one("To"));
+        self.show_learned(&mut cancel, fx);
         fx.count("CANCEL");
         self.start_client(now, cancel, to, fx);
     }
@@ -176,6 +177,7 @@ impl Agent {
         let to = client.to;
         if is_invite && status >= 300 {
             let mut ack = follow_up(&request, "ACK", response.one("To"));
+            self.show_learned(&mut ack, fx);
             ack.add("X-Node", self.name());
             let bytes = ack.write(self.style);
             fx.send(to, bytes.clone());
@@ -187,6 +189,16 @@ impl Agent {
         if is_invite && status < 300 {
             self.acknowledge(now, &key, &request, response, fx);
         }
+    }
+
+    /// The same branch, and another sent-by than the INVITE had.
+    fn show_learned(&self, text: &mut Text, fx: &mut Effects) {
+        let Some(learned) = self.learned else { return };
+        let (own, learned) = (self.address.to_string(), learned.to_string());
+        let vias: Vec<String> =
+            text.all("Via").iter().map(|via| via.replace(&own, &learned)).collect();
+        text.replace("Via", &vias);
+        fx.count("another sent-by behind an INVITE");
     }
 
     /// What a final response (or none) means to the dialog.

@@ -93,6 +93,13 @@ impl Ledger {
         self.answers.insert((came.to_owned(), by_edge), at_local);
     }
 
+    /// An answer that shows nothing but the branch of an edge.
+    pub(crate) fn answered_as(&mut self, branch: &str, by_edge: (usize, u32), at_local: u64) {
+        let went = |ways: &[Way]| ways.iter().any(|w| w.branch == branch && w.method == "INVITE");
+        let came = self.ways.iter().find(|(_, ways)| went(ways)).map(|(came, _)| came.clone());
+        came.into_iter().for_each(|came| self.answered(&came, by_edge, at_local));
+    }
+
     fn lost(&self, name: &str) -> u32 {
         self.losses.get(name).copied().unwrap_or(0)
     }

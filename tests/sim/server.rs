@@ -93,6 +93,10 @@ impl Agent {
         let Some(server) = self.servers.get_mut(key) else { return };
         let mut answer = server.request.answer(status, &server.tag);
         answer.add("X-Node", name);
+        if status == 100 && self.is_terse {
+            let top = answer.all("Via")[..1].to_vec();
+            answer.replace("Via", &top);
+        }
         if status > 100 && status < 300 {
             answer.add("Contact", contact);
         }
@@ -111,7 +115,8 @@ impl Agent {
 
     fn on_invite(&mut self, now: u64, key: &str, fx: &mut Effects) {
         self.respond(key, 100, fx);
-        let ring = self.random.between(20_000, 300_000);
+        let slowest = if self.is_terse { 2_000_000 } else { 300_000 };
+        let ring = self.random.between(20_000, slowest);
         let Some(server) = self.servers.get_mut(key) else { return };
         let request = server.request.clone();
         let is_new = request.tag_of_to().is_empty();

@@ -128,6 +128,7 @@ impl World {
             agent.random = Random::new(seed ^ (index as u64 + 1) << 32);
             agent.style.joins = self.random.permille(300);
             agent.style.is_compact = self.random.permille(200);
+            agent.is_terse = self.random.permille(350);
             self.names.insert(home, format!("backend{index}"));
             self.backends.push(BackendNode::new(agent));
         }
@@ -142,6 +143,8 @@ impl World {
                 super::agent::Agent::new(id, &format!("u{index}"), home, address(PUBLIC));
             agent.random = Random::new(seed ^ (id as u64 + 1) << 32);
             agent.asks_rport = nat.is_some() || self.random.permille(600);
+            let learns = agent.asks_rport && self.random.permille(350);
+            agent.learned = learns.then(|| address(&format!("203.0.113.{}:6000", 100 + index)));
             agent.style.is_compact = self.random.permille(250);
             agent.style.joins = self.random.permille(250);
             agent.style.has_surplus = self.random.permille(150);

@@ -271,7 +271,7 @@ impl<'a> Turn<'a> {
         Verdict::Absorb
     }
 
-    fn again(&mut self) -> Option<Again<'_>> {
+    pub(super) fn again(&mut self) -> Option<Again<'_>> {
         Some(Again {
             table: self.table,
             shard: self.shard,

@@ -186,6 +186,14 @@ impl Entry {
         })
     }
 
+    /// A 100 Trying that does not reach the caller, so that the caller goes on to repeat the request.
+    pub fn on_short_trying(&mut self, place: u8, now: Now) -> Option<Reaction> {
+        let is_proceeding = self.is_proceeding;
+        let reaction = self.on_response(place, 100, now);
+        self.is_proceeding = is_proceeding;
+        reaction
+    }
+
     fn on_provisional(&mut self, place: u8, now: Now) -> Reaction {
         let (is_invite, is_cancelled) = (self.is_invite(), self.is_cancelled);
         let is_outcome = self.outcome == Some(Outcome::Of(place));

@@ -3,9 +3,9 @@
 //! Owns: their layout and hashes. Knows nothing of routing.
 //!
 //! Branch: `z9hG4bK` `~e~` shard-digit key-digit base64url(64-bit transaction hash). The hash covers what RFC 3261 16.11
-//! names as far as INVITE, its CANCEL and the ACK of a non-2xx share it and a response carries it back: sent-by and
-//! branch of the received top Via, Call-ID, CSeq number, From tag. So every node computes the same branch, and a response
-//! shows that we wrote it before its Via is popped.
+//! names as far as INVITE, its CANCEL and the ACK of a non-2xx share it and a response carries it back: the branch of the
+//! received top Via (and its sent-by, where that branch lacks the magic cookie), Call-ID, CSeq number, From tag. So every node
+//! computes the same branch, and a response shows that we wrote it before its Via is popped.
 //!
 //! `e` parameter: listener-digit, 8 digits (48 bits) that seal the address where the response has to go, 5 digits (30
 //! bits) of RFC 5393's loop value. It stands beside the branch, not in it, because a NAT may give the CANCEL another
@@ -35,7 +35,7 @@ pub const EDGE_BYTES: usize = 1 + TARGET_DIGITS + LOOP_DIGITS;
 /// and for INVITE also its CANCEL and the ACK of a non-2xx.
 #[derive(Debug, Clone, Copy)]
 pub struct TransactionFields<'a> {
-    /// Host and port of sent-by of the Via below ours; 0 when it has none.
+    /// Host and port of sent-by of the Via below ours; 0 when it has none. Nothing where the branch has the magic cookie.
     pub sent_by: (&'a [u8], u32),
     /// The branch of that Via.
     pub branch: &'a [u8],
@@ -53,9 +53,15 @@ impl<'a> TransactionFields<'a> {
     #[inline]
     pub fn new(message: &Message<'a>, via: &Via, cseq: CSeq, from_tag: Span) -> Self {
         let bytes = message.bytes;
+        let branch = via.branch.of(bytes);
+        // RFC 3261 16.11: a branch with the cookie is unique by itself, and a phone that has learnt its address meanwhile shows
+        // another sent-by in its CANCEL.
+        let has_cookie = branch.starts_with(MAGIC_COOKIE);
+        let sent_by =
+            if has_cookie { (&[][..], 0) } else { (via.host.of(bytes), via.port.unwrap_or(0)) };
         Self {
-            sent_by: (via.host.of(bytes), via.port.unwrap_or(0)),
-            branch: via.branch.of(bytes),
+            sent_by,
+            branch,
             call_id: message.value(FieldName::CallId),
             cseq_number: cseq.number,
             from_tag: from_tag.of(bytes),

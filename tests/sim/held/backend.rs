@@ -19,6 +19,8 @@ pub(super) struct Script {
     pub(super) status: u16,
     /// So long it rings on when a CANCEL came: who rings has a leg of his own to end first.
     pub(super) rings_on: u64,
+    /// It says 100 at once, with the top Via only, as FreeSWITCH does.
+    pub(super) tries: bool,
 }
 
 impl Script {
@@ -34,7 +36,9 @@ impl Script {
             _ => Some(random.between(1_000, 400_000)),
         };
         let rings_on = if random.permille(300) { random.below(3 * SECOND_US) } else { 0 };
-        Self { answers_after, rings, status, rings_on }
+        // A call that was taken is the caller's to end, so whoever says so says more later.
+        let tries = is_invite && answers_after.is_some() && random.permille(300);
+        Self { answers_after, rings, status, rings_on, tries }
     }
 }
 
@@ -104,8 +108,22 @@ impl Server {
         self.answer(status)
     }
 
+    /// Before its first answer.
+    pub(super) fn trying(&self) -> Option<Vec<u8>> {
+        let is_due = self.script.tries && self.step == Step::Silent;
+        is_due.then(|| {
+            let mut answer = self.request.answer(100, "");
+            let top = answer.all("Via")[..1].to_vec();
+            answer.replace("Via", &top);
+            answer.write(Style::default())
+        })
+    }
+
     /// A copy of the request: the last answer again (RFC 3261 17.2).
     pub(super) fn on_copy(&mut self) -> Option<Vec<u8>> {
+        if let Some(trying) = self.trying() {
+            return Some(trying);
+        }
         (self.status != 0 && !(self.is_invite() && self.step == Step::Done))
             .then(|| self.answer(self.status))
     }

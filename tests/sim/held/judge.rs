@@ -138,10 +138,15 @@ impl Judge {
     /// The edge has received this.
     pub(super) fn came(&mut self, now: u64, edge: usize, text: &Text) {
         let is_own = text.all("Via").len() == 1 && !text.is_request();
-        if is_own {
+        if is_own && text.status() != 100 {
             return;
         }
-        let book = self.books.entry(text.transaction()).or_default();
+        let branch = text.branch();
+        let has = |book: &Book| book.attempts.iter().any(|attempt| attempt.branch == branch);
+        let of_branch = || self.books.iter().find(|(_, b)| has(b)).map(|(name, _)| name.clone());
+        let name = if is_own { of_branch() } else { Some(text.transaction()) };
+        let Some(name) = name else { return };
+        let book = self.books.entry(name).or_default();
         book.edges.insert(edge);
         if text.is_request() {
             book.is_cancelled |= text.method() == "CANCEL";
@@ -149,7 +154,6 @@ impl Judge {
         }
         let is_over = book.finals.iter().any(|(status, _)| *status < 300);
         let last = book.attempts.len().wrapping_sub(1);
-        let branch = text.branch();
         let mut attempts = book.attempts.iter_mut().enumerate();
         let Some((place, attempt)) = attempts.find(|(_, a)| a.branch == branch) else { return };
         if text.method() == "CANCEL" {

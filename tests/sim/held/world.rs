@@ -244,8 +244,11 @@ impl World {
         if is_own_ack {
             self.judge.own_answer_acknowledged(edge, text);
         }
+        let is_terse = text.status() == 100 && text.all("Via").len() == 1;
+        let is_taken = is_terse && verdict == Verdict::Absorb;
+        self.judge.count("100 with one Via", u64::from(is_taken));
         let goes_on = matches!(verdict, Verdict::Forward | Verdict::Respond);
-        let is_fine = goes_on || is_held || is_own_ack || may_drop;
+        let is_fine = goes_on || is_held || is_own_ack || may_drop || is_taken;
         self.judge
             .promised(text, is_fine, Invariant::NoDrop, || format!("{verdict:?}: {text:?}"))?;
         // Only what ended with an answer of ours is answered again, and so is its CANCEL.
@@ -343,8 +346,10 @@ impl World {
             (_, None) => {
                 let script = Script::new(&mut self.random, request.method() == "INVITE");
                 let tag = format!("t{}", self.servers.len());
-                self.servers.insert(key.clone(), Server::new(request, script, tag, now));
-                None
+                let server = Server::new(request, script, tag, now);
+                let trying = server.trying();
+                self.servers.insert(key.clone(), server);
+                trying
             }
         };
         self.wake_backend(&key);

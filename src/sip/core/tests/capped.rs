@@ -10,6 +10,8 @@ const BACKENDS: [&str; 3] = ["10.0.0.1:5060", "10.0.0.2:5060", "10.0.0.3:5060"];
 fn capped() -> Parts {
     let mut parts = parts("rendezvous");
     parts.pools[0].key = KeySource::To;
+    // So much that nothing gives way, whichever ids chance gives.
+    parts.limits.transactions_max = 1_024;
     parts.pools[0].load_cap = Some(LoadCap::of_thousandths(1_250));
     parts
 }

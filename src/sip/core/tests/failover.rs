@@ -83,6 +83,37 @@ fn answered_invite_stays_wherever_the_answer_was_noted() {
     }
 }
 
+/// As FreeSWITCH answers: of all Vias the top one only.
+pub(super) fn terse(received: &str) -> String {
+    let whole = respond(received, "100 Trying", "");
+    let top = values(&whole, "Via")[0].to_owned();
+    let others = whole.split_inclusive("\r\n").filter(|line| !line.starts_with("Via:"));
+    let others: Vec<&str> = others.collect();
+    format!("{}Via: {top}\r\n{}", others[0], others[1..].concat())
+}
+
+#[test]
+fn a_100_with_one_via_is_an_answer_when_a_backend_sends_it() {
+    for (stays, from) in [(true, None), (false, Some("198.51.100.66:5060"))] {
+        let answer = |world: &mut World, sent: &Sent| {
+            let verdict = world.verdict(&terse(&sent.text), from.unwrap_or(&sent.to), 0);
+            assert_eq!(verdict, Verdict::Absorb);
+            assert_eq!(world.outbox.transmit(), None);
+        };
+        for balance in ["rendezvous", "round-robin"] {
+            check(balance, answer, stays);
+        }
+    }
+    let mut world = World::new(parts("rendezvous"));
+    let sent = world.send(&request("INVITE", "sip:bob@example.com", ""), PHONE, 0);
+    let ringing = terse(&sent.text).replace("100 Trying", "180 Ringing");
+    let unknown = terse(&sent.text).replace("z9hG4bK~e~AB", "z9hG4bK~e~AC");
+    for text in [ringing, unknown] {
+        let dropped = Verdict::Drop(DropReason::ResponseViaLast);
+        assert_eq!(world.verdict(&text, &sent.to, 0), dropped, "{text}");
+    }
+}
+
 #[test]
 fn answer_to_another_method_is_none_to_the_invite() {
     let cancelled = |world: &mut World, _: &Sent| {

@@ -8,6 +8,7 @@ use crate::sip::route::failover::{Failover, StatusSet};
 
 mod counted;
 mod own_answer;
+mod terse;
 
 const SECOND: u64 = 1_000_000;
 const BOB: &str = "sip:bob@example.com";

@@ -97,6 +97,11 @@ fn cancel_and_ack_follow_their_invite() {
         let cancel =
             world.send(&request("CANCEL", "sip:bob@example.com", ""), "203.0.113.7:40009", 0);
         assert_eq!((&cancel.to, branch(&cancel)), (&invite.to, branch(&invite)), "{balance}");
+        // The phone has learnt its address by rport meanwhile.
+        let cancel = request("CANCEL", "sip:bob@example.com", "")
+            .replace("UDP 10.9.9.9:5062", "UDP 203.0.113.7:40001");
+        let cancel = world.send(&cancel, PHONE, 0);
+        assert_eq!((&cancel.to, branch(&cancel)), (&invite.to, branch(&invite)), "{balance}");
         let ack = request("ACK", "sip:bob@example.com", "")
             .replace("bob@example.com>", "bob@example.com>;tag=b1");
         let ack = world.send(&ack, PHONE, 0);

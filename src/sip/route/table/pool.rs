@@ -36,9 +36,9 @@ pub enum KeySource {
 }
 
 impl KeySource {
-    /// A CANCEL and the ACK of a failure give the key that their INVITE gave. They repeat its Request-URI, From, To but for the tag,
-    /// and Call-ID, and need not repeat any other field (RFC 3261 9.1, 17.1.1.3). The presentity of an INVITE within a dialog
-    /// is its To, and an ACK does not say whether its INVITE was one.
+    /// A CANCEL and the ACK of a failure give the key that their INVITE gave. They repeat its Request-URI, From, Call-ID, and To
+    /// but for the tag, and need not repeat any other field (RFC 3261 9.1, 17.1.1.3). The presentity of an INVITE within a
+    /// dialog is its To, and an ACK does not say whether its INVITE was one.
     #[must_use]
     pub const fn is_carried_by_cancel(&self) -> bool {
         match self {
