@@ -80,6 +80,11 @@ fn parses(world: &World, verdict: Verdict, sent: &Sent, shown: &dyn Fn() -> Stri
     let is_request = matches!(message.start_line(), StartLine::Request { .. });
     assert!(verdict != Verdict::Respond || !is_request, "{}", shown());
     let top = message.vias().next();
+    // A Via that breaks the grammar stands in the answer as it came, and the answer says 400 (RFC 3261 18.1.1).
+    let is_blamed = verdict == Verdict::Respond && sent.bytes.starts_with(b"SIP/2.0 400 ");
+    if is_blamed && matches!(top, Some(Err(_))) {
+        return;
+    }
     let top = top.and_then(Result::ok).unwrap_or_else(|| panic!("no Via: {}", shown()));
     if is_request {
         assert!(world.table().is_own(top.host.of(&sent.bytes), top.port), "{}", shown());

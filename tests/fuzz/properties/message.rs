@@ -194,7 +194,10 @@ fn answer(request: &[u8], answer: &[u8], to: SocketAddr) {
         Err(e) => panic!("{e:?}: {}", answer.escape_ascii()),
     };
     assert!(matches!(message.start_line(), StartLine::Status { .. }));
-    assert!(matches!(message.vias().next(), Some(Ok(_))) && message.body().is_empty());
+    // A Via that breaks the grammar stands in the answer as it came, and the answer says 400.
+    let is_blamed = answer.starts_with(b"SIP/2.0 400 ");
+    assert!(matches!(message.vias().next(), Some(via) if via.is_ok() || is_blamed));
+    assert!(message.body().is_empty());
 }
 
 /// The backend's answer takes the same way back, loses a Via at each edge, and reaches the phone.
