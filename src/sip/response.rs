@@ -132,7 +132,7 @@ impl Answer {
 /// From 0 to `most`, by the transaction's hash.
 fn jitter(transaction: u64, most: u32) -> u32 {
     let parts = u64::from(most) + 1;
-    u32::try_from((transaction >> 32) * parts >> 32).unwrap_or(most)
+    u32::try_from(((transaction >> 32) * parts) >> 32).unwrap_or(most)
 }
 
 /// All Via fields in order, the top one with `received` and `rport` filled in.

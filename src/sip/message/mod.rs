@@ -186,7 +186,7 @@ impl<'a> Message<'a> {
         Some(self.field(self.index.named(name)?)?.value.of(self.bytes))
     }
 
-    /// The top Via of a request that is refused for it, as far as an answer needs it: see [`rough::via`].
+    /// The top Via of a request that is refused for it, as far as an answer needs it: the reader is `message/rough.rs`.
     #[must_use]
     pub fn rough_via(&self) -> Option<Via> {
         rough::via(self.bytes, self.field(FieldName::Via)?.value)
