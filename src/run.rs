@@ -20,10 +20,10 @@ use crate::control::fleet::{Fleet, Standing};
 use crate::control::node::{Ending, Node, Parts};
 use crate::control::notify::Notify;
 use crate::control::resolve::{Known, Names};
-use crate::control::summary;
+use crate::control::{networks, summary};
 use crate::datapath::{self, Options, Reports, Shards};
-use crate::sip::DropReason;
-use crate::sip::route::table::{SHARDS_MAX, Table};
+use crate::sip::route::table::{self, SHARDS_MAX, Table};
+use crate::sip::{DropReason, ListenerId};
 use crate::trace::Traces;
 
 /// How long the shards may take to handle what waits in their sockets.
@@ -34,6 +34,8 @@ const EXIT_CUT_SHORT: i32 = 1;
 const EVENTS_MAX: usize = 1024;
 /// How often a drain looks whether it is over.
 const ENDING_EVERY: Duration = Duration::from_millis(100);
+/// Where the kernel says which interfaces believe any source.
+const RP_FILTERS: &str = "/proc/sys/net/ipv4/conf";
 /// How long the reports' thread sleeps without a report.
 const REPORTS_EVERY: Duration = Duration::from_secs(1);
 /// From this many cores on, `shards = "auto"` leaves one to all that is no shard.
@@ -43,7 +45,8 @@ const CORES_TO_SHARE: usize = 4;
 ///
 /// # Errors
 /// When it cannot start, or a shard ends by itself.
-pub fn run(file: &Path, config: Config, problems: &Problems) -> Result<(), String> {
+pub fn run(file: &Path, mut config: Config, problems: &Problems) -> Result<(), String> {
+    config.sides = config.sides.with_learned(networks::learned(&config.listeners));
     let ending = Arc::new(AtomicBool::new(false));
     // Before anything runs: from here on a signal is an orderly end.
     let (sender, events) = sync_channel(EVENTS_MAX);
@@ -238,6 +241,18 @@ fn tell_start(config: &Config, problems: &Problems) {
     }
     for line in summary::text(config).lines() {
         info!("{line}");
+    }
+    for (id, listener) in (0..).map(ListenerId).zip(&config.listeners) {
+        info!("listener {}: {}", listener.name, summary::side_text(config, id));
+    }
+    let is_ipv4 = |listener: &table::Listener| listener.address.is_ipv4();
+    let open = networks::without_reverse_path_filter(Path::new(RP_FILTERS));
+    if !open.is_empty() && config.listeners.iter().any(is_ipv4) {
+        warn!(
+            "no reverse path filter on {}: a datagram with a forged source may pass for a backend's, by whichever \
+             interface it comes in; write net.ipv4.conf.all.rp_filter = 1 into /etc/sysctl.d",
+            open.join(", ")
+        );
     }
     if config.node.keys_by_chance {
         warn!(

@@ -36,6 +36,7 @@ pub(crate) fn table() -> Table {
     let balance = Balance::compile(&spec, &members, 1).expect("compiles");
     let pool = Pool::new("pool".into(), KeySource::CallId, balance, backends);
     let rule = Rule {
+        needs_token: false,
         methods: Method::ALL.to_vec(),
         other_methods: vec![],
         listeners: vec![],
@@ -58,6 +59,7 @@ pub(crate) fn table() -> Table {
         limits: Limits::default(),
         aliases: vec![],
         is_draining: false,
+        sides: Default::default(),
     })
 }
 

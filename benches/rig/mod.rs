@@ -116,8 +116,7 @@ impl Rig {
         let head = admit::head(&message, received.unit, Method::from_bytes(method.of(bytes)));
         let head = head.expect("forwarded, so it was let in");
         let peer = self.table.peer(received.flow);
-        let is_backend = peer.backend.is_some();
-        let routes = RouteSet::read(&self.table, &message, head.uri, *source, is_backend);
+        let routes = RouteSet::read(&self.table, &message, head.uri, &peer);
         let routes = routes.expect("forwarded, so the Routes are good");
         black_box(request::way(&self.table, &message, &head, &routes, &peer));
     }

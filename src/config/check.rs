@@ -25,6 +25,7 @@ mod pool;
 pub(super) mod probe;
 mod route;
 mod shares;
+mod sides;
 mod trace;
 
 pub(super) use pool::is_ours;
@@ -37,6 +38,7 @@ pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option
     let (limits, shard_limits) = limits::check(&file.limits, problems);
     let pools = pool::check(file, &listeners, folder, problems);
     let rules = route::check(file, problems);
+    let sides = sides::check(file, &listeners, &pools, problems);
     let admin = admin::check(&file.admin, folder, problems);
     let trace = trace::check(file, folder, problems);
     if problems.has_errors() {
@@ -49,6 +51,7 @@ pub(super) fn check(file: &File, path: &Path, problems: &mut Problems) -> Option
         node: node?,
         listeners,
         anycast,
+        sides,
         pools,
         rules,
         limits,

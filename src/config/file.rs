@@ -116,6 +116,10 @@ pub struct Listen {
     pub advertise: Option<At<String>>,
     /// `anycast`.
     pub anycast: Option<At<bool>>,
+    /// `side`.
+    pub side: Option<At<String>>,
+    /// `networks`.
+    pub networks: Option<At<Vec<At<String>>>>,
 }
 
 /// `[[pool]]`.
@@ -226,6 +230,8 @@ pub struct Route {
     pub drop: Option<At<bool>>,
     /// `mode`.
     pub mode: Option<At<String>>,
+    /// `in_dialog`.
+    pub in_dialog: Option<At<String>>,
     /// `record_route`.
     pub record_route: Option<At<bool>>,
     /// `path`.

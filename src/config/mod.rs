@@ -11,6 +11,7 @@ pub use crate::datapath::{Io, Steering};
 use crate::sip::ListenerId;
 use crate::sip::balance::{Detail, Spec};
 use crate::sip::route::domain::Domain;
+use crate::sip::route::sides::Sides;
 use crate::sip::route::table;
 
 pub mod address;
@@ -42,6 +43,8 @@ pub struct Config {
     pub listeners: Vec<table::Listener>,
     /// Those of them whose address several nodes share: no probe leaves from them.
     pub anycast: Vec<ListenerId>,
+    /// The sides that they stand on.
+    pub sides: Sides,
     /// `[[pool]]`, in the order of the file.
     pub pools: Vec<Pool>,
     /// `[[route]]`, in the order of the file.

@@ -159,6 +159,8 @@ fn listen(mut section: Section<'_>, span: Range<usize>, problems: &mut Problems)
         address: section.string("address", problems),
         advertise: section.string("advertise", problems),
         anycast: section.boolean("anycast", problems),
+        side: section.string("side", problems),
+        networks: section.strings("networks", problems),
     };
     section.finish(problems);
     listen
@@ -256,6 +258,7 @@ fn route(mut section: Section<'_>, span: Range<usize>, problems: &mut Problems) 
         reply: section.integer("reply", problems),
         drop: section.boolean("drop", problems),
         mode: section.string("mode", problems),
+        in_dialog: section.string("in_dialog", problems),
         record_route: section.boolean("record_route", problems),
         path: section.word("path", problems),
     };

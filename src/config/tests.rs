@@ -9,6 +9,7 @@ use crate::sip::route::table::{Action, PathPolicy};
 
 mod failover;
 mod load_cap;
+mod sides;
 mod trace;
 
 const GOOD: &str = r#"

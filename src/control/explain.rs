@@ -144,7 +144,7 @@ fn tell(
     let decision = *outbox.decision();
 
     writeln!(out, "\ndecision")?;
-    match table.backend_at(received.flow.remote()) {
+    match table.peer(received.flow).backend {
         Some(origin) => {
             writeln!(out, "  sender       backend {}", backend_text(table, origin))?;
         }

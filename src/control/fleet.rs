@@ -182,6 +182,7 @@ impl Fleet {
             keys: config.node.keys.clone(),
             limits: config.limits.clone(),
             aliases: config.node.aliases.clone(),
+            sides: config.sides.clone(),
             ..Parts::default()
         }
     }

@@ -8,6 +8,7 @@ pub mod event;
 pub mod explain;
 pub mod fleet;
 pub mod health;
+pub mod networks;
 pub mod node;
 pub mod notify;
 pub mod reload;

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::summary::{key_text, rule_text};
+use super::summary::{key_text, rule_text, side_text};
 use crate::config::Config;
 use crate::sip::balance::{Detail, LoadCap, Spec};
 use crate::sip::route::domain::Domain;
@@ -62,6 +62,7 @@ pub fn plan(running: &Config, new: &Config) -> Result<Edit, String> {
     edit.tell_node(running);
     edit.tell_listeners(running);
     edit.tell_anycast(running);
+    edit.tell_sides(running);
     edit.tell_pools(running);
     edit.tell_routes(running);
     Ok(edit)
@@ -221,6 +222,16 @@ impl Edit {
             };
             let (old, new) = (names(running), names(&self.config));
             self.lines.push(format!("anycast listeners: ({old}) -> ({new})"));
+        }
+    }
+
+    fn tell_sides(&mut self, running: &Config) {
+        for (place, listener) in (0..).zip(&self.config.listeners) {
+            let text = |config: &Config| side_text(config, crate::sip::ListenerId(place));
+            let (old, new) = (text(running), text(&self.config));
+            if old != new {
+                self.lines.push(format!("listener {}: {old} -> {new}", listener.name));
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use super::health::{Alive, Settings};
 use super::resolve::{Known, SHARE_ONE, State, members};
 use crate::config::problem::Problems;
 use crate::config::{Admin, Backend, Config, Io, Pool, Steering, Target};
+use crate::sip::ListenerId;
 use crate::sip::balance::Spec;
 use crate::sip::message::Method;
 use crate::sip::route::table::{Action, KeySource, PathPolicy, Pool as TablePool, Rule};
@@ -212,6 +213,26 @@ pub fn key_text(key: &KeySource) -> String {
     }
 }
 
+/// Whom a listener shares its side with, and the networks that it leads to.
+#[must_use]
+pub fn side_text(config: &Config, id: ListenerId) -> String {
+    let side = config.sides.side(id);
+    let mates = (0..).map(ListenerId).zip(&config.listeners);
+    let mates = mates.filter(|&(other, _)| other != id && config.sides.side(other) == side);
+    let mates: Vec<&str> = mates.map(|(_, listener)| listener.name.as_str()).collect();
+    let mut out = match mates.as_slice() {
+        [] => "a side of its own".to_owned(),
+        mates => format!("on one side with {}", mates.join(", ")),
+    };
+    let networks = config.sides.networks().filter(|network| network.listener == id);
+    let networks: Vec<String> =
+        networks.map(|network| format!("{}/{}", network.address, network.bits)).collect();
+    if !networks.is_empty() {
+        out.push_str(&format!(", leads to {}", networks.join(" ")));
+    }
+    out
+}
+
 /// What a rule matches and does.
 #[must_use]
 pub fn rule_text(config: &Config, rule: &Rule) -> String {
@@ -223,7 +244,7 @@ pub fn rule_text(config: &Config, rule: &Rule) -> String {
         .collect();
     out.push_str(&if methods.is_empty() { "any request".to_owned() } else { methods.join(" or ") });
     if !rule.listeners.is_empty() {
-        let name = |id: &crate::sip::ListenerId| {
+        let name = |id: &ListenerId| {
             config.listeners.get(usize::from(id.0)).map_or("?", |listener| &listener.name)
         };
         let names: Vec<&str> = rule.listeners.iter().map(name).collect();
@@ -238,6 +259,9 @@ pub fn rule_text(config: &Config, rule: &Rule) -> String {
         Action::Pool(pool) => {
             let name = config.pools.get(usize::from(pool)).map_or("?", |pool| &pool.name);
             out.push_str(&format!("pool {name}"));
+            if rule.needs_token {
+                out.push_str(", in dialogs with a token only");
+            }
             if !rule.record_route {
                 out.push_str(", not record-routed");
             }

@@ -280,8 +280,7 @@ impl<'a> Turn<'a> {
         }
         let origin = self.peer.backend;
         self.outbox.decision.origin = origin;
-        let source = self.peer.address;
-        let routes = RouteSet::read(self.table, &self.message, head.uri, source, origin.is_some());
+        let routes = RouteSet::read(self.table, &self.message, head.uri, &self.peer);
         let routes = match routes {
             Ok(routes) => routes,
             Err(RouteError::Refused(refusal)) => return self.refuse(refusal),

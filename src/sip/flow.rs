@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 
+use super::route::sides::SideId;
 use super::{BackendRef, ListenerId};
 
 /// The largest UDP payload over IPv4; IPv6 would carry 20 bytes more.
@@ -88,7 +89,7 @@ impl<'a> Received<'a> {
 pub enum Trust {
     /// Nothing is known of it.
     Stranger,
-    /// A backend sends from its address.
+    /// A backend sends from its address, on a side where it is reached.
     Address,
 }
 
@@ -99,6 +100,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The listener that it came in by.
     pub listener: ListenerId,
+    /// The network that the listener stands on.
+    pub side: SideId,
     /// The backend that it is.
     pub backend: Option<BackendRef>,
     /// Why it is believed to be one.
@@ -106,12 +109,13 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A peer that is no backend.
+    /// A peer that is no backend, on a side of its own.
     #[must_use]
     pub const fn stranger(flow: Flow) -> Self {
         Self {
             address: flow.remote(),
             listener: flow.listener(),
+            side: SideId(flow.listener().0),
             backend: None,
             trust: Trust::Stranger,
         }

@@ -43,6 +43,7 @@ fn table() -> Arc<Table> {
     let balance = Balance::compile(&spec, &members, 1).expect("three members");
     let pool = Pool::new("all".into(), KeySource::CallId, balance, backends);
     let rule = Rule {
+        needs_token: false,
         methods: vec![],
         other_methods: vec![],
         listeners: vec![],
@@ -66,6 +67,7 @@ fn table() -> Arc<Table> {
         limits: Limits::default(),
         aliases: vec![],
         is_draining: false,
+        sides: Default::default(),
     }))
 }
 

@@ -54,6 +54,7 @@ fn pool() -> Pool {
 
 fn rule(domain: &str, action: Action) -> Rule {
     Rule {
+        needs_token: false,
         methods: vec![],
         other_methods: vec![],
         listeners: vec![],
@@ -78,6 +79,7 @@ fn core() -> Core {
         limits: Limits::default(),
         aliases: vec![],
         is_draining: false,
+        sides: Default::default(),
     });
     Core::new(Arc::new(table), 1, 0)
 }

@@ -99,6 +99,7 @@ impl Shape {
 
     fn table(&self) -> Table {
         let rule = Rule {
+            needs_token: false,
             methods: vec![],
             other_methods: vec![],
             listeners: vec![],
@@ -116,6 +117,7 @@ impl Shape {
             limits: Limits { transactions_max: 64, ..Limits::default() },
             aliases: vec![],
             is_draining: false,
+            sides: Default::default(),
         })
     }
 }

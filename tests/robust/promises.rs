@@ -5,8 +5,8 @@
 
 use std::net::IpAddr;
 
-use sipedge::sip::Verdict;
 use sipedge::sip::message::{FieldName, Index, Message, StartLine};
+use sipedge::sip::{Flow, ListenerId, Verdict};
 
 use super::world::{Input, Sent, World};
 
@@ -27,7 +27,8 @@ pub(crate) fn check(world: &mut World, input: &Input, verdict: Verdict, sent: Op
     parses(world, verdict, sent, &shown);
     assert!(sent.bytes.len() <= DATAGRAM_BYTES_MAX, "{}", shown());
     let is_response = input.bytes.trim_ascii_start().get(..4) == Some(b"SIP/");
-    let from_backend = world.table().backend_at(input.source).is_some();
+    let flow = Flow::Datagram { listener: ListenerId(input.listener), remote: input.source };
+    let from_backend = world.table().peer(flow).backend.is_some();
     let is_known = |to| world.backends.contains(to) || world.flows.contains(to);
     match verdict {
         Verdict::Respond => {

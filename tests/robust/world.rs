@@ -106,6 +106,7 @@ fn pool(name: &str, balance: &str, key: KeySource, addresses: &[&str]) -> Pool {
 
 fn rule(action: Action) -> Rule {
     Rule {
+        needs_token: false,
         methods: vec![],
         other_methods: vec![],
         listeners: vec![],
@@ -127,6 +128,7 @@ pub(crate) fn plain() -> Parts {
         limits: Limits { transactions_max: 64, ..Limits::default() },
         aliases: vec!["edge.example.com".into()],
         is_draining: false,
+        sides: Default::default(),
     }
 }
 

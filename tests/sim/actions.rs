@@ -5,8 +5,9 @@
 use super::backend::{LOOP_USER, OWN_USER};
 use super::control::Change;
 use super::effects::{Effects, SECOND_US};
-use super::forger::forge;
+use super::forger::{FORGER, forge, impersonate};
 use super::invariants::Judged;
+use super::plan::{Plan, address};
 use super::text::Text;
 use super::world::{Event, World};
 
@@ -247,10 +248,16 @@ fn reboot_nat(world: &mut World) -> Judged {
 fn forgery(world: &mut World) -> Judged {
     world.serial += 1;
     let serial = world.serial;
-    let forged = forge(&mut world.random, &world.seen, serial);
+    // Only where backends are on another side is their address no proof.
+    let (forged, from) = if world.plan.has_private && world.random.permille(150) {
+        let backend = Plan::backend(world.random.index(world.plan.backends));
+        (impersonate(&mut world.random, &world.seen, serial), backend)
+    } else {
+        (forge(&mut world.random, &world.seen, serial), address(FORGER))
+    };
     if let Some((what, bytes)) = forged {
         world.ledger.count(what);
-        world.forge(bytes);
+        world.forge(from, bytes);
     }
     Ok(())
 }

@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 
 use sipedge::sip::{Cause, DropReason, Verdict};
 
-use super::backend::BOUNCE;
 use super::edge::{Outcome, Sent};
 use super::invariants::{Invariant, Judged, must};
 use super::kept::{self, Allowed};
@@ -182,12 +181,10 @@ impl Pass<'_> {
         let side =
             if self.backends.contains(&sent.to) { self.plan.private() } else { address(PUBLIC) };
         if sent.from != side {
-            // What a backend sends to the world by its Request-URI leaves by the listener that it came in by, a response to
-            // a backend by the one that the backend sent its request to.
-            let is_outside = sent.to == address(BOUNCE);
+            // A response to a backend leaves by the listener that the backend sent its request to.
             let is_backend = self.backends.contains(&sent.to);
             let is_chosen = is_backend && !text.is_request();
-            must(is_outside || is_chosen, Invariant::RightListener, || self.show())?;
+            must(is_chosen, Invariant::RightListener, || self.show())?;
         }
         let went = Text::read(&sent.bytes).unwrap_or_default();
         if !text.is_request() {

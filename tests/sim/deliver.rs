@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use super::backend::{BOUNCE, LOOP_USER};
 use super::checks::Pass;
 use super::effects::Effects;
-use super::forger::FORGER;
+use super::forger::{FORGED_BRANCH, FORGER};
 use super::invariants::{Invariant, Judged, must};
 use super::network::Datagram;
 use super::plan::{PUBLIC, Plan, address};
@@ -159,6 +159,11 @@ impl World {
             return Ok(());
         }
         let Some(text) = Text::read(&datagram.bytes) else { return Ok(()) };
+        if !text.is_request() && text.branch().contains(FORGED_BRANCH) {
+            // The address was the backend's, the request was not.
+            self.ledger.count("answer to the forger");
+            return Ok(());
+        }
         let mut fx = Effects::default();
         let (now, from) = (self.now, datagram.from);
         if text.is_request() {

@@ -8,6 +8,9 @@ use super::text::{Text, user_of};
 /// Where he sends from.
 pub(crate) const FORGER: &str = "203.0.113.99:5060";
 
+/// What his branches begin with.
+pub(crate) const FORGED_BRANCH: &str = "z9hG4bKforged";
+
 /// What he has seen.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
@@ -37,7 +40,7 @@ pub(crate) fn forge(
     seen: &Seen,
     serial: u64,
 ) -> Option<(&'static str, Vec<u8>)> {
-    let (what, mut text) = match random.below(8) {
+    let (what, mut text) = match random.below(9) {
         0 => ("forged: response to elsewhere", redirected(random, seen)?),
         1 => ("forged: response of another call", of_another_call(random, seen)?),
         2 => ("forged: branch", with_another_branch(random, seen)?),
@@ -54,6 +57,18 @@ pub(crate) fn forge(
             let routes = &seen.routes[random.index(seen.routes.len())..];
             ("forged: Record-Route for a new request", along(routes.first()?, "INVITE", "", serial))
         }
+        7 => {
+            let behind = seen.paths.get(random.index(seen.paths.len()))?;
+            let mut routes = seen.routes.get(random.index(seen.routes.len()))?.clone();
+            routes.retain(|route| user_of(route).starts_with("~e~"));
+            // Of one pass: further tokens of a dialog may lead out to a phone by themselves.
+            let first = user_of(routes.first()?).to_owned();
+            if routes.iter().any(|route| user_of(route) != first) {
+                return None;
+            }
+            routes.extend(behind.iter().cloned());
+            ("forged: Path behind a token", along(&routes, "MESSAGE", ";tag=x", serial))
+        }
         _ => {
             let mut ack = along(&[], "ACK", ";tag=x", serial);
             ack.add("Max-Forwards", "0");
@@ -62,6 +77,20 @@ pub(crate) fn forge(
     };
     text.add("X-Forged", "yes");
     Some((what, text.write(Default::default())))
+}
+
+/// What somebody on the public network makes who writes a backend's address as its source: the way to a phone that only
+/// backends may use.
+pub(crate) fn impersonate(
+    random: &mut Random,
+    seen: &Seen,
+    serial: u64,
+) -> Option<(&'static str, Vec<u8>)> {
+    let path = seen.paths.get(random.index(seen.paths.len()))?;
+    let to_tag = random.pick(&["", ";tag=x"])?;
+    let mut text = along(path, "MESSAGE", to_tag, serial);
+    text.add("X-Forged", "yes");
+    Some(("forged: address of a backend", text.write(Default::default())))
 }
 
 fn seen_response(random: &mut Random, seen: &Seen) -> Option<Text> {
@@ -142,7 +171,7 @@ fn with_unknown_key(random: &mut Random, seen: &Seen, serial: u64) -> Option<Tex
 /// A request along these Routes.
 fn along(routes: &[String], method: &str, to_tag: &str, serial: u64) -> Text {
     let mut text = Text::request(method, "sip:victim@example.com");
-    text.add("Via", format!("SIP/2.0/UDP {FORGER};branch=z9hG4bKforged{serial}"));
+    text.add("Via", format!("SIP/2.0/UDP {FORGER};branch={FORGED_BRANCH}{serial}"));
     for route in routes {
         text.add("Route", route.clone());
     }

@@ -51,7 +51,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What 200 worlds must have done, or they prove nothing; besides all actions.
-const MUST_HAPPEN: [&str; 32] = [
+const MUST_HAPPEN: [&str; 34] = [
     "100 with one Via",
     "another sent-by behind an INVITE",
     "CANCEL that stopped the ringing",
@@ -61,6 +61,8 @@ const MUST_HAPPEN: [&str; 32] = [
     "datagram too large",
     "edge was dead",
     "backend was dead",
+    "forged: Path behind a token",
+    "forged: address of a backend",
     "forgery stopped",
     "hang-up by a backend",
     "hang-up by a phone",

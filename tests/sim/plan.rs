@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sipedge::sip::ListenerId;
 use sipedge::sip::balance::{Balance, LoadCap, Member, Ramp, Spec};
 use sipedge::sip::message::Method;
+use sipedge::sip::route::sides::{Network, Sides};
 use sipedge::sip::route::table::{
     Action, Backend, Key, KeySource, Limits, Listener, Parts, PathPolicy, Pool, Rule, Table,
 };
@@ -187,7 +188,18 @@ fn parts(plan: &Plan, setup: &Setup, pools: Vec<Pool>) -> Parts {
         limits: Limits { transactions_max: 1024, ..Limits::default() },
         aliases: vec!["example.com".into()],
         is_draining: false,
+        sides: sides(plan),
     }
+}
+
+/// The outside is where the public address is; backends are inside, where a node has an address for them.
+fn sides(plan: &Plan) -> Sides {
+    let network = |text, id| Network::parse(text, ListenerId(id)).expect("a literal network");
+    let mut networks = vec![network("0.0.0.0/0", 0)];
+    if plan.has_private {
+        networks.push(network("10.0.0.0/8", 1));
+    }
+    Sides::new(vec![], networks)
 }
 
 fn listener(name: &str, bound: &str) -> Listener {
@@ -241,6 +253,7 @@ fn pool(plan: &Plan, shape: &Shape, balance: Arc<Balance>) -> Pool {
 
 fn rule(methods: Vec<Method>, action: Action) -> Rule {
     Rule {
+        needs_token: false,
         methods,
         other_methods: vec![],
         listeners: vec![],

@@ -38,8 +38,9 @@ impl World {
         }
     }
 
-    pub(crate) fn forge(&mut self, bytes: Vec<u8>) {
-        self.send(address(FORGER), address(PUBLIC), bytes);
+    /// By whoever writes this source.
+    pub(crate) fn forge(&mut self, from: SocketAddr, bytes: Vec<u8>) {
+        self.send(from, address(PUBLIC), bytes);
     }
 
     pub(crate) fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {

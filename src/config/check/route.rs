@@ -104,6 +104,7 @@ fn mode(section: &Route, problems: &mut Problems) {
 fn rule(section: &Route, action: Action, file: &File, problems: &mut Problems) -> Rule {
     let when = &section.when;
     let mut rule = Rule {
+        needs_token: needs_token(section.in_dialog.as_ref(), &action, problems),
         methods: Vec::new(),
         other_methods: Vec::new(),
         listeners: Vec::new(),
@@ -163,6 +164,23 @@ fn method(at: &At<String>, rule: &mut Rule, problems: &mut Problems) {
         }
         Method::Other => rule.other_methods.push(name.to_owned()),
         known => rule.methods.push(known),
+    }
+}
+
+fn needs_token(at: Option<&At<String>>, action: &Action, problems: &mut Problems) -> bool {
+    let Some(at) = at else { return false };
+    if !matches!(action, Action::Pool(_)) {
+        let message = "in_dialog means nothing where no pool is named";
+        problems.warning(&at.span, message, "leave it out");
+    }
+    match at.value.as_str() {
+        "any" => false,
+        "token" => true,
+        other => {
+            let help = "write \"any\" (by this route), or \"token\" (481 without a token of ours)";
+            problems.error(&at.span, format!("in_dialog cannot be \"{other}\""), help);
+            false
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Node, probing};
 use crate::config::{self, problem::Severity};
 use crate::control::event::{BackendAction, Command, Outcome};
 use crate::control::fleet::Fleet;
-use crate::control::{reload, view};
+use crate::control::{networks, reload, view};
 
 /// Who did it, as the reason of a state says.
 const BY_HAND: &str = "the operator";
@@ -53,7 +53,7 @@ impl Node {
     }
 
     fn take_over(&mut self) -> Result<Vec<String>, Vec<String>> {
-        let (new, problems) = config::load(&self.file).map_err(|problems| {
+        let (mut new, problems) = config::load(&self.file).map_err(|problems| {
             problems.to_string().lines().map(str::to_owned).collect::<Vec<_>>()
         })?;
         for problem in problems.sorted() {
@@ -61,6 +61,7 @@ impl Node {
                 warn!("{}: {}; {}", problems.place(problem), problem.message, problem.help);
             }
         }
+        new.sides = new.sides.with_learned(networks::learned(&new.listeners));
         let edit = reload::plan(&self.config, &new).map_err(|why| vec![why])?;
         let now = self.shards.now();
         let fleet = self.fleet.edited(&edit.config, &self.known, now).map_err(|why| vec![why])?;

@@ -33,6 +33,8 @@ advertise = "203.0.113.1:5060"
 name = "private"
 address = "udp:10.0.0.254:5060"
 anycast = false
+side = "inside"
+networks = ["10.0.0.0/8"]
 [[pool]]
 name = "p"
 key = "call-id"
@@ -60,6 +62,7 @@ reply = 403
 [[route]]
 pool = "p"
 mode = "proxy"
+in_dialog = "any"
 record_route = true
 path = "supported"
 [limits]
@@ -106,6 +109,9 @@ const EDITS: &[(&str, &str, &str, &str)] = &[
     ("pool", "send_from", "send_from = \"public\"", "send_from = \"private\""),
     ("pool", "match_source", "match_source = \"address\"", "match_source = \"address-and-port\""),
     ("pool", "backends", "sip:10.0.0.2", "sip:10.0.0.3"),
+    ("listen", "side", "side = \"inside\"", "side = \"public\""),
+    ("listen", "networks", "10.0.0.0/8", "10.0.0.0/9"),
+    ("route", "in_dialog", "in_dialog = \"any\"", "in_dialog = \"token\""),
     ("listen", "anycast", "anycast = false", "anycast = true"),
     ("pool", "slow_start_s", "slow_start_s = 0", "slow_start_s = 30"),
     ("pool", "eased_max_percent", "set = 1", "set = 1\neased_max_percent = 50"),

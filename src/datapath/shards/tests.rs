@@ -33,6 +33,7 @@ pub(super) fn table(backends: &[SocketAddr]) -> Arc<Table> {
         .collect();
     let balance = Balance::compile(&Spec::RoundRobin, &members, 1).expect("these members");
     let rule = Rule {
+        needs_token: false,
         methods: vec![],
         other_methods: vec![],
         listeners: vec![],

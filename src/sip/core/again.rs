@@ -254,7 +254,7 @@ impl Again<'_> {
             counted: self.counted,
             now: self.now,
             received: &received,
-            peer: Peer::stranger(received.flow),
+            peer: Peer { side: self.table.side(entry.listener), ..Peer::stranger(received.flow) },
             message: Message { bytes: &replay.came, index: &replay.index },
             outbox: &mut replay.outbox,
             holding: None,
@@ -277,8 +277,7 @@ impl Turn<'_> {
     fn replay(&mut self, entry: &Entry, key: &SealKey, attempt: Option<u8>) -> Option<Verdict> {
         let head = admit::head(&self.message, self.received.unit, entry.method).ok()?;
         let fields = TransactionFields::new(&self.message, &head.via, head.cseq, head.from.tag);
-        let source = self.peer.address;
-        let routes = RouteSet::read(self.table, &self.message, head.uri, source, false).ok()?;
+        let routes = RouteSet::read(self.table, &self.message, head.uri, &self.peer).ok()?;
         let way = request::way(self.table, &self.message, &head, &routes, &self.peer);
         let rule = match way {
             Way::Pool { rule, .. } => Some(rule),
@@ -288,7 +287,7 @@ impl Turn<'_> {
         let hop = match (attempt, way) {
             (Some(attempt), _) => {
                 let sent = entry.attempts.get(usize::from(attempt))?;
-                let local = self.table.listener(sent.listener).map(|listener| listener.address);
+                let local = Some(sent.listener);
                 let (destination, cause) = (sent.destination, Cause::Transaction);
                 Hop { destination, local, backend: None, cause }
             }

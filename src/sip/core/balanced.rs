@@ -42,8 +42,7 @@ impl<'a> Turn<'a> {
             && !self.leaves(pool, backend, pass)
         {
             // One that has left all pools is still reached from where its pool is.
-            let of_pool = pool.send_from.and_then(|id| self.table.listener(id));
-            let local = of_pool.filter(|_| backend.is_none()).map(|listener| listener.address);
+            let local = pool.send_from.filter(|_| backend.is_none());
             let destination = recent.backend;
             let hop = Hop { destination, local, backend, cause: Cause::Transaction };
             return self.forward(pass, hop, key, id);

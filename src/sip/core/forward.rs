@@ -39,6 +39,13 @@ impl<'a> Turn<'a> {
         let Some(transmit) = request::sender(self.table, &hop, came_in) else {
             return self.refuse(Refusal::new(503, "No Listener Towards Next Hop"));
         };
+        let is_named = matches!(hop.cause, Cause::RouteField | Cause::RequestUri);
+        if is_named
+            && hop.backend.is_none()
+            && self.table.is_special(hop.destination.ip(), transmit.listener())
+        {
+            return self.refuse(Refusal::new(403, "Next Hop Is Special"));
+        }
         let is_from_backend = pass.origin.is_some();
         let loops = loop_value(key, &self.message, head.uri.whole, is_from_backend);
         let reply_to = target(&head.via, self.peer.address);

@@ -38,8 +38,7 @@ impl<'a> Turn<'a> {
         {
             attempt = recent.attempt;
             if !self.leaves(pool, backend, pass) {
-                let of_pool = pool.send_from.and_then(|id| self.table.listener(id));
-                let local = of_pool.filter(|_| backend.is_none()).map(|listener| listener.address);
+                let local = pool.send_from.filter(|_| backend.is_none());
                 let destination = recent.backend;
                 let hop = Hop { destination, local, backend, cause: Cause::Transaction };
                 return self.forward(pass, hop, key, BranchHash { transaction: id, attempt });
@@ -115,7 +114,7 @@ impl<'a> Turn<'a> {
             _ => {}
         }
         hold.tidy(slot);
-        let local = self.table.listener(sent.listener).map(|listener| listener.address);
+        let local = Some(sent.listener);
         let hop = Hop { destination: sent.destination, local, backend, cause: Cause::Transaction };
         Some(self.forward(pass, hop, key, BranchHash { transaction: id, attempt }))
     }

@@ -19,6 +19,7 @@ mod keys;
 mod messages;
 mod refusals;
 mod registers;
+mod sides;
 mod walks;
 
 const PHONE: &str = "203.0.113.7:40001";
@@ -50,6 +51,7 @@ fn pool(name: &str, spec: &str, addresses: &[&str]) -> Pool {
 
 fn rule(action: Action) -> Rule {
     Rule {
+        needs_token: false,
         methods: vec![],
         other_methods: vec![],
         listeners: vec![],
@@ -70,6 +72,7 @@ fn parts(balance: &str) -> Parts {
         limits: Limits { transactions_max: 64, ..Limits::default() },
         aliases: vec!["edge.example.com".into()],
         is_draining: false,
+        sides: Default::default(),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::sip::edit::Edits;
 use crate::sip::message::lex::Cursor;
 use crate::sip::message::{FieldName, Message, NameAddr, Scheme, Span, Uri};
 use crate::sip::token::{FlowToken, TokenKind};
+use crate::sip::{ListenerId, Peer};
 
 /// Most values of ours on top of a Route list. A spiral through one pool leaves four, and Asterisk repeats a pair behind them.
 const OWN_VALUES_MAX: usize = 16;
@@ -69,7 +70,7 @@ impl Along {
 }
 
 impl RouteSet {
-    /// Reads the Route fields. `is_from_backend`: the source is a backend of the table.
+    /// Reads the Route fields of what this peer sent.
     ///
     /// # Errors
     /// When a Route breaks the grammar, or a token is bad.
@@ -77,8 +78,7 @@ impl RouteSet {
         table: &Table,
         message: &Message<'_>,
         uri: Uri,
-        source: SocketAddr,
-        is_from_backend: bool,
+        peer: &Peer,
     ) -> Result<Self, RouteError> {
         let mut set = Self {
             along: None,
@@ -96,7 +96,7 @@ impl RouteSet {
         {
             return Ok(set);
         }
-        let mut crossing = Crossing { source, is_from_backend, along: None, before: b"" };
+        let mut crossing = Crossing { peer, along: None, before: b"" };
         let mut last = None;
         let has_own_uri = FlowToken::is_token(uri.user.of(bytes)) && is_own(table, &uri, bytes);
         if has_own_uri {
@@ -142,6 +142,20 @@ impl RouteSet {
         self.popped = self.popped.min(self.count - 1);
     }
 
+    /// Our last value on top, where it says more than that the sender goes through us: it is not the only one, or names another
+    /// listener than `came_in` (RFC 5658).
+    #[must_use]
+    pub fn named_side(
+        &self,
+        table: &Table,
+        bytes: &[u8],
+        came_in: ListenerId,
+    ) -> Option<ListenerId> {
+        let uri = self.last_own?;
+        let named = table.listener_written(uri.host.of(bytes), uri.port)?;
+        (self.popped > 1 || named != came_in).then_some(named)
+    }
+
     /// Records the edits: takes off what is ours, and turns the list for a strict router ahead if `minds_strict`.
     pub fn edit(
         &self,
@@ -176,8 +190,7 @@ fn is_own(table: &Table, uri: &Uri, bytes: &[u8]) -> bool {
 
 /// Follows our tokens from one end to the other.
 struct Crossing<'a> {
-    source: SocketAddr,
-    is_from_backend: bool,
+    peer: &'a Peer,
     /// Where the walk stands; `None` while it stands at its source.
     along: Option<Along>,
     /// The token of the value before.
@@ -199,11 +212,11 @@ impl<'a> Crossing<'a> {
             return Ok(());
         }
         let far = match self.along {
-            None => self.first_end(&token, to_client),
+            None => self.first_end(table, &token, to_client),
             Some(stand) => self.next_end(table, stand, &token, to_client),
         };
         let far = far.ok_or(RouteError::BadToken)?;
-        if far.address() != self.source {
+        if far.address() != self.peer.address {
             self.along = Some(far);
             return Ok(());
         }
@@ -211,13 +224,19 @@ impl<'a> Crossing<'a> {
         self.along.map(|_| ()).ok_or(RouteError::BadToken)
     }
 
+    fn is_from_backend(&self) -> bool {
+        self.peer.backend.is_some()
+    }
+
     /// The other end of the token, seen from the source of the request.
-    fn first_end(&self, token: &FlowToken, to_client: Along) -> Option<Along> {
-        let stands_at_pool = self.source != token.remote
-            && (self.is_from_backend || token.backend == Some(self.source));
+    fn first_end(&self, table: &Table, token: &FlowToken, to_client: Along) -> Option<Along> {
+        let source = self.peer.address;
+        // One that has left all pools is believed where others are.
+        let has_left = || token.backend == Some(source) && table.has_backends_on(self.peer.side);
+        let stands_at_pool = source != token.remote && (self.is_from_backend() || has_left());
         match token.kind {
             // The registrar's way to a phone; phones see it too (RFC 3327 5.3) and may not use it.
-            TokenKind::Path => self.is_from_backend.then_some(to_client),
+            TokenKind::Path => self.is_from_backend().then_some(to_client),
             TokenKind::Dialog if stands_at_pool => Some(to_client),
             TokenKind::Dialog => token.backend.map(Along::Backend),
         }
@@ -239,7 +258,7 @@ impl<'a> Crossing<'a> {
         };
         match token.kind {
             // What came from outside has only crossed to the pool in thought: a Path does not lead it out again.
-            TokenKind::Path => (stands_at_pool && self.is_from_backend).then_some(to_client),
+            TokenKind::Path => (stands_at_pool && self.is_from_backend()).then_some(to_client),
             TokenKind::Dialog if stand == Along::Backend(token.remote) => {
                 token.backend.map(Along::Backend)
             }

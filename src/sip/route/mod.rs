@@ -9,4 +9,5 @@ pub mod failover;
 pub mod key;
 pub mod request;
 pub mod response;
+pub mod sides;
 pub mod table;

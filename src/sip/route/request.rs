@@ -38,8 +38,8 @@ pub enum Way {
 pub struct Hop {
     /// Where it goes.
     pub destination: SocketAddr,
-    /// Our address of that flow, when a token names one.
-    pub local: Option<SocketAddr>,
+    /// Our listener of that flow, when a token or a Route names one.
+    pub local: Option<ListenerId>,
     /// The backend on the other side, if it goes to one.
     pub backend: Option<BackendRef>,
     /// How it was found.
@@ -70,13 +70,14 @@ pub fn way(
         return Way::Own;
     }
     if peer.backend.is_some() {
-        return from_backend(table, bytes, routes, is_own());
+        return from_backend(table, bytes, routes, is_own(), peer.listener);
     }
-    let by_rule = by_rule(table, bytes, head, routes, peer.listener);
-    if matches!(by_rule, Way::Drop(_) | Way::Refuse(_, Some(_))) {
-        return by_rule;
+    match by_rule(table, bytes, head, routes, peer.listener) {
+        Way::Pool { rule, pool } if !head.to.tag.is_empty() => {
+            in_dialog(table, bytes, head, routes, (rule, pool))
+        }
+        way => way,
     }
-    in_dialog(table, bytes, head, routes, peer.listener).map_or(by_rule, Way::Known)
 }
 
 fn along_token(table: &Table, bytes: &[u8], along: Along, routes: &RouteSet) -> Hop {
@@ -87,18 +88,28 @@ fn along_token(table: &Table, bytes: &[u8], along: Along, routes: &RouteSet) -> 
             let named = |uri: Uri| table.listener_written(uri.host.of(bytes), uri.port);
             let local = match backend {
                 Some(_) => None,
-                None => routes.last_own.and_then(named).map(|listener| listener.address),
+                None => routes.last_own.and_then(named),
             };
             Hop { destination, local, backend, cause: Cause::Token }
         }
-        Along::Flow { local, remote } => {
-            Hop { destination: remote, local: Some(local), backend: None, cause: Cause::Token }
-        }
+        Along::Flow { local, remote } => Hop {
+            destination: remote,
+            local: table.listener_at(local),
+            backend: None,
+            cause: Cause::Token,
+        },
     }
 }
 
-/// RFC 3261 16.5, 16.6 step 7: by Route, else by Request-URI. Never back into a pool.
-fn from_backend(table: &Table, bytes: &[u8], routes: &RouteSet, is_own: bool) -> Way {
+/// RFC 3261 16.5, 16.6 step 7: by Route, else by Request-URI. Never back into a pool. To a stranger it leaves by the side that
+/// our last Route value names (RFC 5658), else by the one whose network leads there.
+fn from_backend(
+    table: &Table,
+    bytes: &[u8],
+    routes: &RouteSet,
+    is_own: bool,
+    came_in: ListenerId,
+) -> Way {
     let (uri, cause) = match routes.next {
         Some(next) => (next, Cause::RouteField),
         None if is_own => return Way::Refuse(Refusal::new(404, phrase(404)), None),
@@ -111,28 +122,50 @@ fn from_backend(table: &Table, bytes: &[u8], routes: &RouteSet, is_own: bool) ->
         return Way::Refuse(Refusal::new(482, phrase(482)), None);
     }
     let backend = table.backend_reached_at(destination);
-    Way::Known(Hop { destination, local: None, backend, cause })
+    let local = match backend {
+        Some(_) => None,
+        None => routes
+            .named_side(table, bytes, came_in)
+            .or_else(|| table.listener_leading_to(destination.ip())),
+    };
+    Way::Known(Hop { destination, local, backend, cause })
 }
 
-/// A request in a dialog whose Request-URI is a backend: the pool did not want to be record-routed. No further than the
-/// rules go: a rule that refuses it comes first, and one for this listener leads to the backend's pool.
+/// A request that says it is of a dialog, without a token of ours, for the pool of its rule. A To tag proves nothing: it goes
+/// as far as the rules let it. A pool that is not record-routed has its backend in the Request-URI. The ACK of a failure never
+/// has a token.
 fn in_dialog(
     table: &Table,
     bytes: &[u8],
     head: &Head<'_>,
     routes: &RouteSet,
-    listener: ListenerId,
-) -> Option<Hop> {
-    if head.to.tag.is_empty() {
-        return None;
+    (rule, pool): (u16, u16),
+) -> Way {
+    let needs_token = table.rules.get(usize::from(rule)).is_some_and(|rule| rule.needs_token);
+    if needs_token && head.method != Method::Ack {
+        return Way::Refuse(Refusal::new(481, "Dialog Does Not Exist"), Some(rule));
     }
-    let destination = address(&routes.uri, bytes)?;
-    let leads_to = |pool: u16| {
-        let listens = |rule: &Rule| rule.listeners.is_empty() || rule.listeners.contains(&listener);
-        table.rules.iter().any(|rule| rule.action == Action::Pool(pool) && listens(rule))
-    };
-    let backend = table.backends_reached_at(destination).find(|found| leads_to(found.pool))?;
-    Some(Hop { destination, local: None, backend: Some(backend), cause: Cause::RequestUri })
+    match backend_of(table, bytes, &routes.uri, pool) {
+        Some((backend, destination)) => Way::Known(Hop {
+            destination,
+            local: None,
+            backend: Some(backend),
+            cause: Cause::RequestUri,
+        }),
+        None => Way::Pool { rule, pool },
+    }
+}
+
+/// The backend of this pool that a URI names.
+fn backend_of(
+    table: &Table,
+    bytes: &[u8],
+    uri: &Uri,
+    pool: u16,
+) -> Option<(BackendRef, SocketAddr)> {
+    let destination = address(uri, bytes)?;
+    let mut found = table.backends_reached_at(destination);
+    Some((found.find(|backend| backend.pool == pool)?, destination))
 }
 
 fn by_rule(
@@ -143,10 +176,19 @@ fn by_rule(
     listener: ListenerId,
 ) -> Way {
     let host = Host::of(routes.uri.host.of(bytes));
+    // What a pool is not record-routed for says its backend where it said the domain before.
+    let is_in_its_dialog = |rule: &Rule| {
+        !rule.record_route
+            && !head.to.tag.is_empty()
+            && matches!(rule.action, Action::Pool(pool)
+                if backend_of(table, bytes, &routes.uri, pool).is_some())
+    };
     let matches = |rule: &Rule| {
         (rule.listeners.is_empty() || rule.listeners.contains(&listener))
             && matches_method(rule, bytes, head)
-            && (rule.domains.is_empty() || rule.domains.iter().any(|domain| domain.is(host)))
+            && (rule.domains.is_empty()
+                || rule.domains.iter().any(|domain| domain.is(host))
+                || is_in_its_dialog(rule))
     };
     let found = (0_u16..).zip(&table.rules).find(|(_, rule)| matches(rule));
     match found {
@@ -195,9 +237,8 @@ fn address(uri: &Uri, bytes: &[u8]) -> Option<SocketAddr> {
 /// The listener that sends: the one of the flow, or the pool's own, or the one that the request came in by.
 #[must_use]
 pub fn sender(table: &Table, hop: &Hop, came_in: ListenerId) -> Option<Target> {
-    let of_flow = hop.local.and_then(|local| table.listener_at(local));
     let of_pool = hop.backend.and_then(|b| table.pools.get(usize::from(b.pool))?.send_from);
-    let wish = of_flow.or(of_pool).unwrap_or(came_in);
+    let wish = hop.local.or(of_pool).unwrap_or(came_in);
     let listener = table.listener_towards(hop.destination.ip(), wish)?;
     Some(Target::datagram(listener, hop.destination))
 }

@@ -7,14 +7,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::domain::{Domain, Host};
+use super::sides::{SideId, Sides, is_special};
 use crate::sip::balance::Counts;
 use crate::sip::message::{Method, Watched};
 use crate::sip::token::KeyRing;
 use crate::sip::token::via::VIA_TAIL;
 use crate::sip::{BackendRef, Flow, ListenerId, Peer, Trust};
 
+mod backends;
 mod pool;
 
+use backends::Backends;
 pub use pool::{Backend, KeySource, Pool};
 
 /// Most listeners in a table: one base64 digit names a listener in our Via.
@@ -73,6 +76,8 @@ pub struct Rule {
     pub domains: Vec<Domain>,
     /// What to do.
     pub action: Action,
+    /// A request that says it is of a dialog must hold a token of ours: without one it gets 481.
+    pub needs_token: bool,
     /// Stay in the path of dialogs that start here (RFC 3261 16.6 step 4).
     pub record_route: bool,
     /// Put a Path into REGISTER (RFC 3327).
@@ -140,6 +145,8 @@ pub struct Parts {
     pub aliases: Vec<Domain>,
     /// The node ends its work: OPTIONS to it are answered 503.
     pub is_draining: bool,
+    /// Where the listeners stand.
+    pub sides: Sides,
 }
 
 /// The snapshot.
@@ -170,12 +177,8 @@ pub struct Table {
     aliases: Vec<Domain>,
     /// By [`ListenerId`]: what is compared and written for every message.
     own: Vec<Own>,
-    /// Which sources may be backends: nearly all requests come from phones, and are told apart here.
-    sources: SourceFilter,
-    /// Sorted, for requests that come from a backend.
-    by_socket: Vec<(Rank, BackendRef)>,
-    /// Sorted, with port 0; only pools with `match_source_ip`.
-    by_address: Vec<(Rank, BackendRef)>,
+    backends: Backends,
+    sides: Sides,
 }
 
 /// What a listener is called on the wire.
@@ -189,47 +192,6 @@ struct Own {
     host: Domain,
 }
 
-/// An address as a number: comparing these takes a few instructions, comparing `SocketAddr`s a hundred.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank(u128, u16);
-
-impl Rank {
-    fn new(ip: IpAddr, port: u16) -> Self {
-        let number = match ip {
-            IpAddr::V4(ip) => u128::from(u32::from(ip)) | 0xffff_0000_0000,
-            IpAddr::V6(ip) => u128::from(ip),
-        };
-        Self(number, port)
-    }
-}
-
-/// Says of most sources that they are no backend without a search: 120 instructions of a typical INVITE
-/// (`make instructions`).
-#[derive(Debug, Default)]
-struct SourceFilter {
-    bits: [u64; 16],
-}
-
-impl SourceFilter {
-    fn add(&mut self, rank: Rank) {
-        let (word, bit) = Self::place(rank);
-        self.bits[word] |= bit;
-    }
-
-    fn may_have(&self, rank: Rank) -> bool {
-        let (word, bit) = Self::place(rank);
-        self.bits[word] & bit != 0
-    }
-
-    /// One of 1,024 bits.
-    fn place(Rank(ip, port): Rank) -> (usize, u64) {
-        #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
-        let folded = (ip >> 64) as u64 ^ ip as u64 ^ u64::from(port) << 32;
-        let spread = folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
-        ((spread >> 6) as usize, 1 << (spread & 63))
-    }
-}
-
 impl Table {
     /// Compiles the look-ups.
     ///
@@ -239,27 +201,13 @@ impl Table {
     pub fn new(parts: Parts) -> Self {
         assert!((1..=SHARDS_MAX).contains(&usize::from(parts.shards)), "1 to 64 shards");
         assert!(parts.listeners.len() <= LISTENERS_MAX, "at most 64 listeners");
-        let mut by_socket = Vec::new();
-        let mut by_address = Vec::new();
-        let mut sources = SourceFilter::default();
+        let backends = Backends::new(&parts);
         let mut watched = Watched::default();
-        for (pool_index, pool) in (0_u16..).zip(&parts.pools) {
-            assert!(pool.backends.len() <= BACKENDS_MAX, "at most 1,024 backends in a pool");
+        for pool in &parts.pools {
             if let KeySource::Header(name) = &pool.key {
                 watched.add(name).expect("at most 8 names of fields");
             }
-            for (backend_index, backend) in (0_u16..).zip(&pool.backends) {
-                let place = BackendRef { pool: pool_index, backend: backend_index };
-                let (ip, port) = (backend.address.ip(), backend.address.port());
-                by_socket.push((Rank::new(ip, port), place));
-                sources.add(Rank::new(ip, port));
-                if pool.match_source_ip {
-                    by_address.push((Rank::new(ip, 0), place));
-                }
-            }
         }
-        by_socket.sort_unstable();
-        by_address.sort_unstable();
         let own = |listener: &Listener| Own {
             written: format!("@{}:{}", listener.host, listener.port),
             via_template: [
@@ -283,9 +231,8 @@ impl Table {
             is_draining: parts.is_draining,
             watched: Arc::new(watched),
             aliases: parts.aliases,
-            sources,
-            by_socket,
-            by_address,
+            backends,
+            sides: parts.sides,
         }
     }
 
@@ -297,6 +244,7 @@ impl Table {
             && self.pools.iter().zip(&other.pools).all(|(new, old)| new.picks_as(old))
             && self.rules == other.rules
             && self.listeners == other.listeners
+            && self.sides == other.sides
             && self.aliases == other.aliases
             && self.ring == other.ring
     }
@@ -334,50 +282,73 @@ impl Table {
 
     /// The listener that we write as this host and port.
     #[must_use]
-    pub fn listener_written(&self, host: &[u8], port: Option<u32>) -> Option<&Listener> {
-        let has_port = |listener: &&Listener| u32::from(listener.port) == port.unwrap_or(5060);
+    pub fn listener_written(&self, host: &[u8], port: Option<u32>) -> Option<ListenerId> {
+        let port = port.unwrap_or(5060);
+        let has_port = |listener: &Listener| u32::from(listener.port) == port;
         // Nearly everybody writes it as we do; other spellings are compared by value.
-        let as_written = |listener: &&Listener| host == listener.host.as_bytes();
-        self.listeners.iter().filter(has_port).find(as_written).or_else(|| {
+        let as_written =
+            |listener: &Listener| has_port(listener) && host == listener.host.as_bytes();
+        self.find_listener(as_written).or_else(|| {
             let host = Host::of(host);
-            let found = self.listeners.iter().zip(&self.own);
-            found.filter(|(_, own)| own.host.is(host)).map(|(listener, _)| listener).find(has_port)
+            let mut all = (0..).map(ListenerId).zip(self.listeners.iter().zip(&self.own));
+            let is_it = |listener: &Listener, own: &Own| has_port(listener) && own.host.is(host);
+            all.find(|(_, (listener, own))| is_it(listener, own)).map(|(id, _)| id)
         })
     }
 
-    /// The listener to reach `destination` from: the wished one if its family fits, else the first that fits.
+    /// The listener to reach `destination` from: the wished one if its family fits, else one on the same side that does, else the
+    /// first that fits.
     #[must_use]
     pub fn listener_towards(&self, destination: IpAddr, wish: ListenerId) -> Option<ListenerId> {
-        let fits = |listener: &Listener| listener.address.is_ipv4() == destination.is_ipv4();
-        if self.listener(wish).is_some_and(fits) {
-            return Some(wish);
+        listener_towards(&self.listeners, &self.sides, destination, wish)
+    }
+
+    /// The listener whose network leads to the address, as far as networks are known.
+    #[must_use]
+    pub fn listener_leading_to(&self, destination: IpAddr) -> Option<ListenerId> {
+        self.sides.leads_to(destination)
+    }
+
+    /// The side of a listener.
+    #[must_use]
+    pub fn side(&self, listener: ListenerId) -> SideId {
+        self.sides.side(listener)
+    }
+
+    /// Backends are reached on this side: what comes from elsewhere is not believed to come from one, nor from one that has
+    /// left.
+    #[must_use]
+    pub fn has_backends_on(&self, side: SideId) -> bool {
+        self.backends.sides().has(side)
+    }
+
+    /// Nothing is sent on to this address from `listener` unless it is a backend's or a flow's: loopback, multicast, broadcast,
+    /// and what else is ours; a listener on loopback reaches its own host.
+    #[must_use]
+    pub fn is_special(&self, destination: IpAddr, listener: ListenerId) -> bool {
+        let is_local = self.listener(listener).is_some_and(|l| l.address.ip().is_loopback());
+        let ip = destination.to_canonical();
+        let is_ours = self.listeners.iter().any(|l| l.address.ip().to_canonical() == ip)
+            || self.own.iter().any(|own| own.host == Domain::Address(ip));
+        if is_local && (is_ours || ip.is_loopback()) {
+            return false;
         }
-        self.find_listener(fits)
+        is_ours || is_special(ip)
     }
 
     /// The sender of what came by this flow.
     #[must_use]
     pub fn peer(&self, flow: Flow) -> Peer {
-        let backend = self.backend_at(flow.remote());
+        let side = self.side(flow.listener());
+        let backend = self.backends.sending_from(flow.remote(), side);
         let trust = if backend.is_some() { Trust::Address } else { Trust::Stranger };
-        Peer { backend, trust, ..Peer::stranger(flow) }
-    }
-
-    /// The backend that sends from this address.
-    #[must_use]
-    pub fn backend_at(&self, source: SocketAddr) -> Option<BackendRef> {
-        let (ip, port) = (source.ip(), source.port());
-        let rank = Rank::new(ip, port);
-        if !self.sources.may_have(rank) && self.by_address.is_empty() {
-            return None;
-        }
-        lookup(&self.by_socket, rank).or_else(|| lookup(&self.by_address, Rank::new(ip, 0)))
+        Peer { side, backend, trust, ..Peer::stranger(flow) }
     }
 
     /// The backend that is reached at exactly this address.
     #[must_use]
     pub fn backend_reached_at(&self, address: SocketAddr) -> Option<BackendRef> {
-        lookup(&self.by_socket, Rank::new(address.ip(), address.port()))
+        self.backends.reached_at(address).next()
     }
 
     /// All backends that are reached at this address: it may stand in several pools.
@@ -385,9 +356,7 @@ impl Table {
         &self,
         address: SocketAddr,
     ) -> impl Iterator<Item = BackendRef> + '_ {
-        let key = Rank::new(address.ip(), address.port());
-        let place = self.by_socket.partition_point(|(rank, _)| *rank < key);
-        self.by_socket[place..].iter().take_while(move |(rank, _)| *rank == key).map(|&(_, b)| b)
+        self.backends.reached_at(address)
     }
 
     /// Host and port (as a URI or a Via has them) mean this edge.
@@ -435,7 +404,18 @@ fn serving(parts: &Parts) -> u64 {
     ids.filter(can_serve).fold(0, |bits, id| bits | 1 << id.0)
 }
 
-fn lookup(sorted: &[(Rank, BackendRef)], key: Rank) -> Option<BackendRef> {
-    let place = sorted.partition_point(|(rank, _)| *rank < key);
-    sorted.get(place).filter(|(rank, _)| *rank == key).map(|(_, backend)| *backend)
+fn listener_towards(
+    listeners: &[Listener],
+    sides: &Sides,
+    destination: IpAddr,
+    wish: ListenerId,
+) -> Option<ListenerId> {
+    let fits = |listener: &Listener| listener.address.is_ipv4() == destination.is_ipv4();
+    if listeners.get(usize::from(wish.0)).is_some_and(fits) {
+        return Some(wish);
+    }
+    let mut fitting = (0..).map(ListenerId).zip(listeners).filter(|(_, l)| fits(l));
+    let first = fitting.clone().next().map(|(id, _)| id);
+    let same_side = fitting.find(|&(id, _)| sides.side(id) == sides.side(wish));
+    same_side.map(|(id, _)| id).or(first)
 }

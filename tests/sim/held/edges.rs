@@ -115,6 +115,7 @@ fn parts(random: &mut Random, tries: u8) -> Parts {
         port: 5060,
     };
     let rule = Rule {
+        needs_token: false,
         methods: vec![],
         other_methods: vec![],
         listeners: vec![],
@@ -132,5 +133,6 @@ fn parts(random: &mut Random, tries: u8) -> Parts {
         limits: Limits { transactions_max: 1_024, held_max, ..Limits::default() },
         aliases: vec!["example.com".into()],
         is_draining: false,
+        sides: Default::default(),
     }
 }

@@ -91,7 +91,7 @@ fn to_tag_does_not_get_a_request_past_the_rules() {
     ruled.rules = vec![
         Rule { methods: vec![Method::Options], ..rule(Action::Drop) },
         Rule { methods: vec![Method::Message], ..rule(Action::Reply(403)) },
-        Rule { domains: vec!["example.com".into()], ..rule(Action::Pool(0)) },
+        Rule { domains: vec!["example.com".into()], record_route: false, ..rule(Action::Pool(0)) },
         Rule { listeners: vec![ListenerId(1)], ..rule(Action::Pool(1)) },
     ];
     let mut world = World::new(ruled);
