@@ -21,7 +21,7 @@ struct File {
 }
 
 /// Folders and files that the walk enters. What is built, fetched or foreign is not ours to judge.
-const ROOTS: [&str; 16] = [
+const ROOTS: [&str; 17] = [
     ".ci",
     "Cargo.toml",
     "CHANGELOG.md",
@@ -33,6 +33,7 @@ const ROOTS: [&str; 16] = [
     "build.rs",
     "config",
     "deny.toml",
+    "docs",
     "ebpf",
     "perf",
     "scripts",
